@@ -1,0 +1,93 @@
+"""What was promised: declared variables and role defaults, as typed expectations of one node."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+#: The form of a saved intent; another one is refused, never guessed at.
+VERSION = 1
+
+
+class Intent:
+    """What is promised of one node, in a cluster of ``nodes`` (which includes it).
+
+    ``values`` holds every role variable, defaults included; ``intent["memlock_limit"]`` reads one.
+    """
+
+    __slots__ = ("_values", "cluster", "node")
+
+    def __init__(self, node: str, values: Mapping[str, Any], cluster: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.node = node
+        self._values = values
+        self.cluster: Mapping[str, Mapping[str, Any]] = cluster if cluster is not None else {node: values}
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - YAML, typed by the role's argument spec
+        """Return a declared variable; ``KeyError`` is a bug in the check that asked."""
+        return self._values[name]
+
+    def of(self, node: str) -> Intent:
+        """Return the intent of another node of the cluster."""
+        return Intent(node, self.cluster[node], self.cluster)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node of the cluster, in the inventory's order."""
+        return tuple(self.cluster)
+
+    @property
+    def hostname(self) -> str:
+        """The name the node itself must answer to: its fabric name under policy ``ib``, else its own."""
+        fabric = str(self["hostname_fabric_name"])
+        return fabric if self["hostname_policy"] == "ib" and fabric else self.node
+
+    @property
+    def mpi_name(self) -> str:
+        """The name for host lists and rank files: the one the node's daemon reports.
+
+        Open MPI compares names, not addresses, so host list and ``gethostname`` have to agree.
+        """
+        return self.hostname
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Every declared name of the node and its address; short forms of qualified names included.
+
+        A node whose addresses were not declared has none here: then only agreement can be judged.
+        """
+        out: dict[str, str] = {}
+        fabric_address = str(self["interfaces_fabric_address"])
+        if fabric_address and self["hostname_fabric_name"]:
+            _add(out, str(self["hostname_fabric_name"]), fabric_address)
+        if self["hosts_file_address"]:
+            _add(out, self.node, str(self["hosts_file_address"]))
+        return out
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name in use for the node, the one it answers to first."""
+        found = dict.fromkeys([self.hostname, self.node])
+        if self["hostname_fabric_name"]:
+            found[str(self["hostname_fabric_name"])] = None
+        for name in list(found):
+            found[name.partition(".")[0]] = None
+        return tuple(found)
+
+
+def _add(out: dict[str, str], name: str, address: str) -> None:
+    out[name] = address
+    out.setdefault(name.partition(".")[0], address)
+
+
+def names_of(intents: Iterable[Intent]) -> list[str]:
+    """Return every name in use in the cluster, each once, in order."""
+    return list(dict.fromkeys(name for intent in intents for name in intent.names))
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return the known word that is most like this one, or an empty string."""
+    import difflib  # noqa: PLC0415 - needed only to word an error
+
+    return next(iter(difflib.get_close_matches(word, known, 1, 0.6)), "")
