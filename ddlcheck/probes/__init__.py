@@ -1,0 +1,1 @@
+"""The only code that touches a machine: it fetches what is there and judges nothing."""
