@@ -20,8 +20,6 @@ from ddlcheck.probes.pipes import ProcessPipe
 from ddlcheck.probes.route import KnownHosts, Route, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ddlcheck.inventory import Node
     from ddlcheck.probes.protocol import Pipe
 
@@ -98,7 +96,7 @@ def _wanted_from_agent(route: Route) -> list[paramiko.AgentKey]:
     for path in (*route.identities, *(f"{i}.pub" for i in route.identities)):
         public = pathlib.Path(path if path.endswith(".pub") else f"{path}.pub")
         if public.exists():
-            wanted.add(public.read_text(encoding="utf-8", errors="replace").split()[1:2][0:1][0])
+            wanted.add(public.read_text(encoding="utf-8", errors="replace").split()[1])
     return [key for key in held if key.get_base64() in wanted]
 
 
@@ -306,11 +304,10 @@ def start(node: Node, command: str, deadline: float) -> Pipe:
     return ChannelPipe(connect(route, deadline), command, deadline)
 
 
-def close_shared() -> Iterator[None]:
+def close_shared() -> None:
     """Close the connections to jump hosts."""
     with _STATE:
         held = list(_SHARED.values())
         _SHARED.clear()
     for transport in held:
         transport.close()
-    yield
