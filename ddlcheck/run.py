@@ -1,0 +1,215 @@
+"""Gather from all nodes at once, with deadlines; then judge everything.
+
+A node that cannot be asked is UNKNOWN for every promise, a judge that lacks something is UNKNOWN for its own,
+and so is one that crashes: silence is never a pass.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ddlcheck import checks as all_checks
+from ddlcheck import wants as W  # noqa: N812 - read as the vocabulary it is
+from ddlcheck.errors import NodeError, NotSeen, UsageError
+from ddlcheck.verdict import Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ddlcheck.checks import Check, Seen
+    from ddlcheck.intent import Intent
+    from ddlcheck.inventory import Node
+
+    #: ``ask(node, {key: want}, seconds)`` returns ``{key: Answer}`` or raises `NodeError`.
+    Ask = Callable[[Node, Mapping[str, W.Want], float], dict[str, W.Answer]]
+    #: What came back from each node: answers by want key, or why there are none.
+    Gathered = dict[str, dict[str, W.Answer] | NodeError]
+
+#: Wants that a later stage answers, not the agent.
+STAGED = ("rank", "fabric")
+
+
+def select(only: str = "", skip: str = "") -> dict[str, Check]:
+    """Return the checks that ``--only`` and ``--skip`` leave; an unknown name is an error."""
+    known = all_checks.names()
+    for option, text in (("--only", only), ("--skip", skip)):
+        for word in filter(None, text.split(",")):
+            if word not in known:
+                from ddlcheck.intent import nearest  # noqa: PLC0415
+
+                near = nearest(word, known)
+                hint = f"did you mean {near}?" if near else f"one of {', '.join(known)}"
+                raise UsageError(f"{option}: there is no check {word!r}: {hint}")
+    chosen = [n for n in known if (not only or n in only.split(",")) and n not in skip.split(",")]
+    if not chosen:
+        raise UsageError("--only and --skip leave no check to run")
+    return all_checks.load(chosen)
+
+
+def plan(checks: Mapping[str, Check], intents: Mapping[str, Intent], nodes: Iterable[str]) -> dict[str, dict[str, W.Want]]:
+    """Return what to ask each node, ``{node: {key: want}}``; equal wants of several checks are one."""
+    out: dict[str, dict[str, W.Want]] = {}
+    for name in nodes:
+        asked = out.setdefault(name, {})
+        for check in checks.values():
+            for want in check.wants(intents[name]).values():
+                asked[W.key(want)] = want
+    return out
+
+
+def gather(
+    nodes: Sequence[Node],
+    wanted: Mapping[str, Mapping[str, W.Want]],
+    ask: Ask,
+    *,
+    forks: int = 32,
+    timeout: float = 60.0,
+    progress: Callable[[str, NodeError | None], None] = lambda _node, _error: None,
+) -> Gathered:
+    """Ask every node once, ``forks`` at a time.
+
+    ``timeout`` seconds are for one node; the whole takes at most as many turns of it as there are nodes for
+    each fork, and what has not answered by then is reported so. On an interrupt nothing new is begun.
+    """
+    out: Gathered = {}
+    stop = threading.Event()
+
+    def one(node: Node) -> dict[str, W.Answer] | NodeError:
+        if stop.is_set():
+            return NodeError("interrupted", "not asked: interrupted")
+        agent = {key: want for key, want in wanted[node.name].items() if want["op"] not in STAGED}
+        try:
+            return ask(node, agent, timeout)
+        except NodeError as exc:
+            return exc
+
+    # Daemon threads would be cut off at exit; the pool's are joined, and each has its deadline.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(forks, len(nodes)))) as pool:
+        jobs = {pool.submit(one, node): node for node in nodes}
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                name = jobs[job].name
+                out[name] = job.result()
+                error = out[name]
+                progress(name, error if isinstance(error, NodeError) else None)
+        except BaseException:
+            stop.set()
+            for job in jobs:
+                job.cancel()
+            raise
+    return {node.name: out[node.name] for node in nodes}
+
+
+def judge(checks: Mapping[str, Check], intents: Mapping[str, Intent], gathered: Gathered) -> list[Verdict]:
+    """Judge every node for every promise, then the nodes together; one verdict or more for each pair."""
+    out: list[Verdict] = []
+    answered = {name: got for name, got in gathered.items() if not isinstance(got, NodeError)}
+    for promise, check in checks.items():
+        seen: dict[str, Seen] = {}
+        for name, got in gathered.items():
+            if isinstance(got, NodeError):
+                out.append(_unreachable(promise, name, got))
+                continue
+            seen[name] = _pick(check, intents[name], got)
+            out.append(_one(promise, check, name, seen[name], intents[name]))
+        if hasattr(check, "judge_together") and answered:
+            out += _together(promise, check, seen, {name: intents[name] for name in seen})
+    return _reconciled(out)
+
+
+def _pick(check: Check, intent: Intent, got: Mapping[str, W.Answer]) -> Seen:
+    """Return a check's answers under its own names."""
+    missing = W.Answer(why="not asked")
+    return {name: got.get(W.key(want), missing) for name, want in check.wants(intent).items()}
+
+
+def _one(promise: str, check: Check, node: str, seen: Seen, intent: Intent) -> Verdict:
+    begun = time.perf_counter()
+    try:
+        verdict = check.judge(seen, intent)
+    except NotSeen as exc:
+        verdict = Verdict(Status.UNKNOWN, str(exc), cause="what this promise is judged by could not be seen")
+    except Exception as exc:  # noqa: BLE001 - a judge that crashes has not judged
+        verdict = _crashed(exc)
+    took = (time.perf_counter() - begun) * 1000
+    return _stamp(verdict, promise, (node,), took + max((a.ms for a in seen.values()), default=0.0))
+
+
+def _together(promise: str, check: Any, seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> list[Verdict]:  # noqa: ANN401
+    begun = time.perf_counter()
+    try:
+        verdicts = list(check.judge_together(seen, intents))
+    except NotSeen as exc:
+        verdicts = [Verdict(Status.UNKNOWN, str(exc), cause="what the nodes are compared by could not be seen")]
+    except Exception as exc:  # noqa: BLE001
+        verdicts = [_crashed(exc)]
+    took = (time.perf_counter() - begun) * 1000
+    return [_stamp(v, promise, v.nodes or tuple(seen), took) for v in verdicts]
+
+
+def _stamp(verdict: Verdict, promise: str, nodes: tuple[str, ...], ms: float) -> Verdict:
+    verdict.promise, verdict.nodes, verdict.ms = promise, nodes, ms
+    return verdict
+
+
+def _crashed(exc: Exception) -> Verdict:
+    return Verdict(
+        Status.UNKNOWN,
+        f"the judge failed: {type(exc).__name__}: {exc}"[:300],
+        cause="a bug in this check, or output of a form that it does not know",
+        evidence={"exception": type(exc).__name__},
+    )
+
+
+#: What to do about a node that cannot be asked.
+_WAY_OUT = {"host key unknown": "inventory", "host key changed": "inventory", "key refused": "inventory",
+            "name": "inventory", "privilege": "inventory", "interrupted": "wait"}  # fmt: skip
+
+
+def _unreachable(promise: str, node: str, error: NodeError) -> Verdict:
+    return Verdict(
+        Status.UNKNOWN,
+        f"not asked: {error}",
+        cause=f"the node could not be asked ({error.reason})",
+        remedy=_WAY_OUT.get(error.reason, "inspect"),
+        evidence={"reason": error.reason, "error": str(error)},
+        promise=promise,
+        nodes=(node,),
+    )
+
+
+def _reconciled(verdicts: list[Verdict]) -> list[Verdict]:
+    """Drop a node's own pass where the nodes together say worse of it: one answer for each pair."""
+    worse = {
+        (v.promise, node)
+        for v in verdicts
+        for node in v.nodes
+        if len(v.nodes) >= 1 and v.status in (Status.FAIL, Status.UNKNOWN, Status.WARN)
+    }
+    return [
+        v for v in verdicts
+        if v.status not in (Status.PASS, Status.SKIP)
+        or not all((v.promise, node) in worse for node in v.nodes)
+    ]  # fmt: skip
+
+
+def ask_over(start: Callable[[Node, str, float], Any]) -> Ask:
+    """Return an `Ask` that opens a pipe to a node with ``start(node, command, deadline)``."""
+    from ddlcheck.probes import protocol  # noqa: PLC0415 - a replay needs no transport
+
+    def ask(node: Node, wanted: Mapping[str, W.Want], seconds: float) -> dict[str, W.Answer]:
+        end = time.monotonic() + seconds
+        pipe = start(node, protocol.command(node.python, node.become), end)
+        try:
+            return protocol.ask(
+                pipe, wanted, password=node.become_password, deadline=max(0.1, end - time.monotonic())
+            )
+        finally:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    return ask
