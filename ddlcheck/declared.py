@@ -106,7 +106,7 @@ def _place(raw: Mapping[str, Any], name: str) -> str:
     """Return where a variable was written, as far as Ansible knows."""
     value = next((v for k, v in raw.items() if k == name or k in name.split()), None)
     try:
-        from ansible._internal._datatag._tags import Origin  # noqa: PLC0415, PLC2701
+        from ansible._internal._datatag._tags import Origin  # noqa: PLC0415
 
         origin = Origin.get_tag(value)
     except (ImportError, AttributeError):

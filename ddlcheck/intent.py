@@ -19,7 +19,9 @@ class Intent:
 
     __slots__ = ("_values", "cluster", "node")
 
-    def __init__(self, node: str, values: Mapping[str, Any], cluster: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self, node: str, values: Mapping[str, Any], cluster: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         self.node = node
         self._values = values
         self.cluster: Mapping[str, Mapping[str, Any]] = cluster if cluster is not None else {node: values}

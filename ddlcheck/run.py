@@ -7,7 +7,6 @@ and so is one that crashes: silence is never a pass.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -50,7 +49,9 @@ def select(only: str = "", skip: str = "") -> dict[str, Check]:
     return all_checks.load(chosen)
 
 
-def plan(checks: Mapping[str, Check], intents: Mapping[str, Intent], nodes: Iterable[str]) -> dict[str, dict[str, W.Want]]:
+def plan(
+    checks: Mapping[str, Check], intents: Mapping[str, Intent], nodes: Iterable[str]
+) -> dict[str, dict[str, W.Want]]:
     """Return what to ask each node, ``{node: {key: want}}``; equal wants of several checks are one."""
     out: dict[str, dict[str, W.Want]] = {}
     for name in nodes:
@@ -195,21 +196,3 @@ def _reconciled(verdicts: list[Verdict]) -> list[Verdict]:
         if v.status not in (Status.PASS, Status.SKIP)
         or not all((v.promise, node) in worse for node in v.nodes)
     ]  # fmt: skip
-
-
-def ask_over(start: Callable[[Node, str, float], Any]) -> Ask:
-    """Return an `Ask` that opens a pipe to a node with ``start(node, command, deadline)``."""
-    from ddlcheck.probes import protocol  # noqa: PLC0415 - a replay needs no transport
-
-    def ask(node: Node, wanted: Mapping[str, W.Want], seconds: float) -> dict[str, W.Answer]:
-        end = time.monotonic() + seconds
-        pipe = start(node, protocol.command(node.python, node.become), end)
-        try:
-            return protocol.ask(
-                pipe, wanted, password=node.become_password, deadline=max(0.1, end - time.monotonic())
-            )
-        finally:
-            with contextlib.suppress(OSError):
-                pipe.close()
-
-    return ask

@@ -39,9 +39,7 @@ if TYPE_CHECKING:
     class Together(Protocol):
         """A check whose promise spans nodes."""
 
-        def judge_together(
-            self, seen: Mapping[str, Seen], intents: Mapping[str, Intent]
-        ) -> Sequence[Verdict]:
+        def judge_together(self, seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> Sequence[Verdict]:
             """Judge the nodes against each other; pure. Every verdict names its nodes."""
 
 
@@ -52,7 +50,7 @@ def names() -> list[str]:
 
 def load(only: Iterable[str] | None = None) -> dict[str, Check]:
     """Import the named checks (every one by default), by name."""
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in (only or names())}  # type: ignore[misc]
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in (only or names())}
 
 
 def promise(check: Check) -> str:

@@ -20,7 +20,7 @@ import threading
 import time
 
 MAX = 256 * 1024
-CHILDREN = set()
+CHILDREN = set()  # type: set[subprocess.Popen[bytes]]
 LOCK = threading.Lock()
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -223,7 +223,7 @@ def addresses_of(name):
         found = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         return []
-    return sorted({entry[4][0].split("%")[0] for entry in found})
+    return sorted({str(entry[4][0]).split("%")[0] for entry in found})
 
 
 def op_resolve(want):
@@ -243,9 +243,12 @@ def op_resolve(want):
         canonical = ""
     return answer(
         data={
-            "forward": forward, "reverse": each(addresses, 16, name_of), "self": addresses_of(host),
-            "hostname": host, "canonical": canonical,
-        }  # fmt: skip
+            "forward": forward,
+            "reverse": each(addresses, 16, name_of),
+            "self": addresses_of(host),
+            "hostname": host,
+            "canonical": canonical,
+        }
     )
 
 
@@ -277,9 +280,7 @@ def gather(wants, seconds):
         got.setdefault("ms", round((time.monotonic() - begun) * 1000, 2))
         answers[key] = got
 
-    threads = [
-        threading.Thread(target=one, args=(key, want), daemon=True) for key, want in sorted(wants.items())
-    ]
+    threads = [threading.Thread(target=one, args=(key, want), daemon=True) for key, want in sorted(wants.items())]
     end = time.monotonic() + seconds
     for thread in threads:
         thread.start()
@@ -340,7 +341,7 @@ def stream(request, nonce):
 def send(data):
     view = memoryview(data)
     while view:
-        view = view[os.write(1, view):]
+        view = view[os.write(1, view) :]
 
 
 def frame(nonce, kind, body):

@@ -1,13 +1,13 @@
-"""How we talk with the agent on a node.
+r"""How we talk with the agent on a node.
 
 We send one shell command. It notes what a fresh session is like (before any privilege is taken), finds a
 Python, and starts a bootstrap of one line, which reads the agent and a request from stdin::
 
-    LENGTH\\n AGENT-SOURCE REQUEST-AS-ONE-JSON-LINE\\n
+    LENGTH\n AGENT-SOURCE REQUEST-AS-ONE-JSON-LINE\n
 
 The agent answers in frames, so that whatever else a login prints can be told apart from an answer::
 
-    @ddlcheck NONCE KIND LENGTH\\n BODY\\n          KIND: hello, answers, end
+    @ddlcheck NONCE KIND LENGTH\n BODY\n          KIND: hello, answers, end
 
 Stdin stays open until we have what we asked for: its end tells the agent to kill what it started.
 """
@@ -42,8 +42,8 @@ _BOOT = (
 )
 _SHELL = (
     "s=$(ulimit -S -l);h=$(ulimit -H -l);u=$(id -un);"
-    "for p in {pythons};do command -v \"$p\" >/dev/null 2>&1&&"
-    "exec {become}\"$p\" -I -S -c {boot} \"$s\" \"$h\" \"$u\";done;"
+    'for p in {pythons};do command -v "$p" >/dev/null 2>&1&&'
+    'exec {become}"$p" -I -S -c {boot} "$s" "$h" "$u";done;'
     "echo @ddlcheck-no-python;exit 127"
 )
 _HEAD = re.compile(rb"@ddlcheck (\w+) (\w+) (\d+)\n")

@@ -270,9 +270,7 @@ class KnownHosts:
         """Return the keys known for a name."""
         found = list(self._plain.get(name, []))
         found += [key for patterns, key in self._wild if _matches(name, patterns)]
-        found += [
-            key for salted, key in self._hashed if paramiko.HostKeys.hash_host(name, salted) == salted
-        ]
+        found += [key for salted, key in self._hashed if paramiko.HostKeys.hash_host(name, salted) == salted]
         return found
 
     def marked(self, name: str) -> bool:

@@ -106,9 +106,7 @@ def _dial(route: Route, deadline: float) -> socket.socket | paramiko.Channel:
     if route.jumps:
         transport = connect(route.jumps[-1], deadline, before=route.jumps[:-1], shared=True)
         try:
-            return transport.open_channel(
-                "direct-tcpip", (route.host, route.port), ("127.0.0.1", 0), timeout=timeout
-            )
+            return transport.open_channel("direct-tcpip", (route.host, route.port), ("127.0.0.1", 0), timeout=timeout)
         except (paramiko.SSHException, EOFError) as exc:
             raise NodeError("no route", f"the jump host {route.jumps[-1].host} cannot reach it: {exc}") from exc
     try:
