@@ -1,0 +1,131 @@
+"""A lab: its name, its nodes, and where everything of it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ddlcheck.errors import UsageError
+from ddlcheck.lab import host, network
+from ddlcheck.lab.nodes import Node
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = re.compile(r"[a-z][a-z0-9]{0,7}")
+
+
+def valid_name(name: str) -> str:
+    """Return ``name`` if a lab may bear it.
+
+    Raises:
+        UsageError: it may not, and how it should look.
+
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"a lab cannot be called {name!r}: a to z, then up to seven of a to z and 0 to 9")
+    return name
+
+
+def valid_size(nodes: int) -> int:
+    """Return ``nodes`` if a lab may have that many.
+
+    Raises:
+        UsageError: it may not.
+
+    """
+    if not 1 <= nodes <= network.NODES_MAX:
+        raise UsageError(f"a lab has 1 to {network.NODES_MAX} nodes, not {nodes}")
+    return nodes
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab called ``name`` of ``size`` nodes, its networks numbered from ``base``."""
+
+    name: str
+    size: int
+    base: str
+
+    @classmethod
+    def load(cls, name: str) -> Lab:
+        """Return the lab of that name.
+
+        Raises:
+            UsageError: there is none; nothing is said of whether its nodes run.
+
+        """
+        records = _directory(valid_name(name)) / "state.json"
+        try:
+            said = json.loads(records.read_text())
+            return cls(name, valid_size(int(said["nodes"])), str(said["base"]))
+        except PermissionError:
+            raise UsageError("the lab is root's: run this with sudo") from None
+        except FileNotFoundError:
+            raise UsageError(f"no lab is called {name}: `ddlcheck lab up --name {name}` makes it") from None
+        except (ValueError, KeyError) as broken:
+            again = f"`ddlcheck lab down --name {name}`, then up again"
+            raise UsageError(f"{records} cannot be read: {again}") from broken
+
+    @property
+    def directory(self) -> Path:
+        """Return where everything of it is kept."""
+        return _directory(self.name)
+
+    @property
+    def network(self) -> network.Network:
+        """Return its networks."""
+        return network.Network(self.name, self.base)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Return its nodes, minsky1 first."""
+        return [Node(self, index) for index in range(1, self.size + 1)]
+
+    @property
+    def key(self) -> Path:
+        """Return the private key the nodes' ``admin`` lets in."""
+        return self.directory / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Return the nodes' pinned host keys."""
+        return self.directory / "known_hosts"
+
+    @property
+    def ssh_config(self) -> Path:
+        """Return a configuration for ``ssh -F``."""
+        return self.directory / "ssh_config"
+
+    @property
+    def inventory(self) -> Path:
+        """Return the directory of the Ansible inventory."""
+        return self.directory / "inventory"
+
+    def node(self, name: str) -> Node:
+        """Return the node of that name (minsky1 or ib1).
+
+        Raises:
+            UsageError: there is none.
+
+        """
+        for node in self.nodes:
+            if name in (node.name, node.fabric_name):
+                return node
+        there = f"{self.nodes[0].name} to {self.nodes[-1].name}"
+        raise UsageError(f"lab {self.name} has no node {name!r}: it has {there}")
+
+    def ssh(self, node: Node, *words: str) -> list[str]:
+        """Return the command line that logs in to a node as ``admin``."""
+        return ["ssh", "-F", str(self.ssh_config), node.name, *words]
+
+
+def names() -> list[str]:
+    """Return the names of the labs that have records on this machine."""
+    return sorted(path.name for path in host.LABS.glob("*") if path.is_dir())
+
+
+def _directory(name: str) -> Path:
+    return host.LABS / name
