@@ -125,10 +125,11 @@ def drain(child, deadline):
             chunk = os.read(fd, 65536)
             if not chunk:
                 is_open.discard(fd)
-            elif len(streams[fd]) < MAX:
-                streams[fd] += chunk
             else:
-                cut = True
+                streams[fd] += chunk
+                cut = cut or len(streams[fd]) > MAX
+        if cut:
+            break
     out, err = (bytes(streams[fd][:MAX]) for fd in order)
     return out, err, bool(is_open), cut
 
@@ -151,9 +152,8 @@ def run(argv, seconds, user="", extra=None):
         why = ""
         if rc is None:
             kill(child)
-            why = "deadline" if reap(child, 1.0) is not None else "hung"
-        elif cut:
-            why = "too much"
+            gone = reap(child, 1.0) is not None
+            why = "hung" if not gone else "too much" if cut else "deadline"
         took = round((time.monotonic() - begun) * 1000, 2)
         message = text_of(err)
         if why == "too much":

@@ -121,7 +121,7 @@ class Conversation:
     def _frame(self, kind: str) -> tuple[bytes, Any]:
         """Return (what came before, body) of the next frame of a kind."""
         while True:
-            for head in _HEAD.finditer(self._buffer):
+            for head in _HEAD.finditer(bytes(self._buffer)):  # a copy: the buffer grows meanwhile
                 if head[1].decode() != self.nonce or head[2].decode() != kind:
                     continue
                 start, length = head.end(), int(head[3])

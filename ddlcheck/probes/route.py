@@ -6,10 +6,10 @@ route then says ``via_ssh`` and why, and the ssh program is used, which honours 
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import os
 import pathlib
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -279,9 +279,14 @@ class KnownHosts:
 
 
 def _matches(name: str, patterns: list[str]) -> bool:
-    if any(p.startswith("!") and fnmatch.fnmatchcase(name, p[1:]) for p in patterns):
+    if any(p.startswith("!") and _glob(name, p[1:]) for p in patterns):
         return False
-    return any(fnmatch.fnmatchcase(name, p) for p in patterns if not p.startswith("!"))
+    return any(_glob(name, p) for p in patterns if not p.startswith("!"))
+
+
+def _glob(name: str, pattern: str) -> bool:
+    """Match as OpenSSH does: only * and ? are special; brackets belong to [host]:port."""
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), name) is not None
 
 
 def _known_lines(path: str) -> list[str]:

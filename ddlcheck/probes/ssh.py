@@ -205,12 +205,12 @@ def _negotiate(transport: paramiko.Transport, route: Route, deadline: float) -> 
         _check_host_key(route, transport.get_remote_server_key())
         _authenticate(transport, route)
     except (paramiko.SSHException, EOFError, OSError) as exc:
+        if isinstance(exc, TimeoutError) or "imeout" in str(exc) or time.monotonic() > deadline - 0.5:
+            raise NodeError("timeout", f"{route.host} did not finish the key exchange in time") from exc
         if "banner" in str(exc) or isinstance(exc, EOFError) or "closed" in str(exc):
             raise NodeError(
                 "closed", f"{route.host} closed the connection before the key exchange (sshd's MaxStartups?)"
             ) from exc
-        if isinstance(exc, TimeoutError) or "imeout" in str(exc):
-            raise NodeError("timeout", f"{route.host} did not finish the key exchange in time") from exc
         raise NodeError("closed", f"{route.host}: {exc}") from exc
 
 
