@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ddlcheck.errors import UsageError
+from ddlcheck.errors import DdlcheckError, UsageError
 from ddlcheck.lab import host, network
 from ddlcheck.lab.nodes import Node
 
@@ -121,6 +125,13 @@ class Lab:
         """Return the command line that logs in to a node as ``admin``."""
         return ["ssh", "-F", str(self.ssh_config), node.name, *words]
 
+    def silent(self, timeout: float) -> list[Node]:
+        """Wait until every node lets us in over ssh; return those that did not within ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(partial(_answers, deadline=deadline), self.nodes))
+        return [node for node, answered in zip(self.nodes, answers, strict=True) if not answered]
+
 
 def names() -> list[str]:
     """Return the names of the labs that have records on this machine."""
@@ -129,3 +140,14 @@ def names() -> list[str]:
 
 def _directory(name: str) -> Path:
     return host.LABS / name
+
+
+def _answers(node: Node, deadline: float) -> bool:
+    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+    argv = ["ssh", "-F", str(node.lab.ssh_config), *options, node.name, "true"]
+    while (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(DdlcheckError):
+            host.run(argv, timeout=max(left, 1))
+            return True
+        time.sleep(0.2)
+    return False

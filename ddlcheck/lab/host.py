@@ -26,6 +26,7 @@ PACKAGES: Mapping[str, str] = {
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
+    "setsid": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "systemd-nspawn": "systemd-container",
@@ -61,6 +62,16 @@ def run(argv: Sequence[str | Path], *, text: str | None = None, timeout: float =
         last = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()[-1]
         raise DdlcheckError(f"{' '.join(words)} failed: {last}")
     return done.stdout
+
+
+def detach(argv: Sequence[str], log: Path, environment: Mapping[str, str] = ENVIRONMENT) -> None:
+    """Start a process that outlives us and is not our child; what it prints is added to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        subprocess.run(
+            ["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/",
+            env=dict(environment), check=True,
+        )
 
 
 def proxies() -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ddlcheck.lab.nodes import Node
 
 
 def up(name: str, nodes: int, say: Callable[[str], None], timeout: float = 120) -> Lab:
@@ -59,7 +57,7 @@ def up(name: str, nodes: int, say: Callable[[str], None], timeout: float = 120) 
         except BaseException:
             sweep(name)
             raise
-        silent = _silent(lab, started + timeout)
+        silent = lab.silent(timeout)
     if silent:
         who = ", ".join(node.name for node in silent)
         logs = " ".join(str(node.console) for node in silent)
@@ -94,7 +92,7 @@ def _standing(name: str, nodes: int) -> Lab | None:
         raise UsageError(f"lab {name} is half made: {again}") from None
     if lab.size != nodes:
         raise UsageError(f"lab {name} is up with {lab.size} nodes, not {nodes}: {again}")
-    if _silent(lab, time.monotonic() + 10):
+    if lab.silent(10):
         raise UsageError(f"lab {name} is up, but not all of its nodes answer: {again}")
     return lab
 
@@ -133,26 +131,4 @@ def _serve_packages(lab: Lab) -> None:
         "--space", str(network.NETNS / lab.network.switch),
         "--address", lab.network.address("eth0", network.SWITCH), "--directory", str(kept), *mirrors,
     ]
-    (lab.directory / "logs").mkdir(exist_ok=True)
-    with (lab.directory / "logs" / "packages.log").open("ab") as log:
-        subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
-            env={**host.ENVIRONMENT, **host.proxies()},
-        )
-
-
-def _silent(lab: Lab, deadline: float) -> list[Node]:
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(partial(_answers, deadline=deadline), lab.nodes))
-    return [node for node, answered in zip(lab.nodes, answers, strict=True) if not answered]
-
-
-def _answers(node: Node, deadline: float) -> bool:
-    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
-    argv = ["ssh", "-F", str(node.lab.ssh_config), *options, node.name, "true"]
-    while (left := deadline - time.monotonic()) > 0:
-        with contextlib.suppress(DdlcheckError):
-            host.run(argv, timeout=max(left, 1))
-            return True
-        time.sleep(0.2)
-    return False
+    host.detach(argv, lab.directory / "logs" / "packages.log", {**host.ENVIRONMENT, **host.proxies()})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from ddlcheck.errors import DdlcheckError
 from ddlcheck.lab import network
 from ddlcheck.lab.cgroups import Group
-from ddlcheck.lab.host import ENVIRONMENT, PATH
+from ddlcheck.lab.host import ENVIRONMENT, PATH, detach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,12 +141,7 @@ class Node:
             f"--capability={','.join('CAP_' + name.upper() for name in CAPABILITIES)}",
             *(f"--bind={device}" for device in devices),
         ]
-        self.console.parent.mkdir(parents=True, exist_ok=True)
-        with self.console.open("ab") as log:
-            subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
-                env=dict(ENVIRONMENT),
-            )
+        detach(argv, self.console)
 
     def stop(self, timeout: float = SHUTDOWN) -> None:
         """Shut it down cleanly; after ``timeout`` seconds, as a power cut would."""
@@ -166,7 +161,13 @@ class Node:
         self.group.remove()
 
     def freeze(self) -> None:
-        """Stop it between two instructions: connections stay open, nobody answers."""
+        """Stop it between two instructions: connections stay open, nobody answers.
+
+        Raises:
+            DdlcheckError: the node does not run.
+
+        """
+        self.leader()
         self.group.freeze(on=True)
 
     def thaw(self) -> None:
