@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,8 @@ def _open(source: str, vault_password_file: str, extra_vars: dict[str, Any]) -> 
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
+    said: list[str] = []
+    _hush(said)
     loader = DataLoader()
     try:
         _unlock(loader, vault_password_file)
@@ -98,8 +101,18 @@ def _open(source: str, vault_password_file: str, extra_vars: dict[str, Any]) -> 
         variables = VariableManager(loader=loader, inventory=manager)
         variables._extra_vars.update(extra_vars)  # noqa: SLF001 - Ansible's own command line sets no other way
     except AnsibleError as exc:
-        raise InventoryError(f"{source}: {_sentence(exc)}") from exc
+        why = "; ".join(dict.fromkeys(" ".join(text.split()).split(" <<< ")[0] for text in said))[:300]
+        raise InventoryError(f"{source}: {_sentence(exc)}" + (f" ({why})" if why else "")) from exc
     return loader, manager, variables
+
+
+def _hush(said: list[str]) -> None:
+    """Keep Ansible's warnings off the screen, for the one sentence that says what is wrong."""
+    from ansible.utils.display import Display  # noqa: PLC0415
+
+    display = Display()  # a singleton
+    display.warning = lambda msg, *_args, **_more: said.append(str(msg))
+    display.deprecated = lambda *_args, **_more: None
 
 
 def _unlock(loader: Any, vault_password_file: str) -> None:  # noqa: ANN401 - Ansible is untyped
@@ -150,6 +163,8 @@ def _choose(manager: Any, limit: str, source: str) -> list[str]:  # noqa: ANN401
     for name in chosen:
         if name.startswith("-"):
             raise InventoryError(f"{source}: host name {name!r} would be read as an option; rename it")
+        if not re.fullmatch(r"[\w.:%-]{1,253}", name, re.ASCII):
+            raise InventoryError(f"{source}: {name!r} is no host name")
     return chosen
 
 
