@@ -109,8 +109,8 @@ def require(os_release: Path = Path("/etc/os-release")) -> None:
     """
     require_root()
     words = os_release.read_text() if os_release.exists() else ""
-    values = dict(line.split("=", 1) for line in words.splitlines() if "=" in line)
-    family = f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".replace('"', "").split()
+    values = dict(line.replace('"', "").split("=", 1) for line in words.splitlines() if "=" in line)
+    family = f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".split()
     if not {"debian", "ubuntu"} & set(family):
         raise UsageError(f"the lab needs Debian or Ubuntu, and this is {values.get('ID', 'neither')}")
     missing = {package for tool, package in PACKAGES.items() if shutil.which(tool, path=PATH) is None}
