@@ -77,6 +77,19 @@ class Intent:
             found[name.partition(".")[0]] = None
         return tuple(found)
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every name in use in the cluster, each once, in order; worked out once for a cluster."""
+        held = _ALL_NAMES.get(id(self.cluster))
+        if held is None or held[0] is not self.cluster:
+            found = dict.fromkeys(name for node in self.nodes for name in self.of(node).names)
+            held = _ALL_NAMES[id(self.cluster)] = (self.cluster, tuple(found))
+        return held[1]
+
+
+#: The cluster is kept beside its names, so that its id stays its own.
+_ALL_NAMES: dict[int, tuple[Mapping[str, Mapping[str, Any]], tuple[str, ...]]] = {}
+
 
 def _add(out: dict[str, str], name: str, address: str) -> None:
     out[name] = address
@@ -85,7 +98,7 @@ def _add(out: dict[str, str], name: str, address: str) -> None:
 
 def names_of(intents: Iterable[Intent]) -> list[str]:
     """Return every name in use in the cluster, each once, in order."""
-    return list(dict.fromkeys(name for intent in intents for name in intent.names))
+    return list(next(iter(intents)).all_names)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -75,10 +75,14 @@ def save_seen(folder: pathlib.Path, gathered: Mapping[str, dict[str, Answer] | N
         else:
             body = {"node": name, "answers": {key: answer.to_json() for key, answer in got.items()}}
         write(folder / "seen" / f"{urllib.parse.quote(name, safe='')}.json", json.dumps(body, indent=1) + "\n")
+    write(folder / "asked.json", json.dumps({"nodes": list(gathered)}, indent=1) + "\n")
 
 
-def load_seen(folder: pathlib.Path, names: list[str]) -> dict[str, dict[str, Answer] | NodeError]:
-    """Read what was saved of these nodes; a node without a file is one that was not asked."""
+def load_seen(folder: pathlib.Path, known: Mapping[str, Intent]) -> dict[str, dict[str, Answer] | NodeError]:
+    """Read what was saved; a node that was asked but left no file could not tell."""
+    names = _json(folder / "asked.json").get("nodes")
+    if not isinstance(names, list) or not names or not all(name in known for name in names):
+        raise UsageError(f"{folder / 'asked.json'}: does not list nodes of {folder / 'intent.json'}")
     out: dict[str, dict[str, Answer] | NodeError] = {}
     for name in names:
         path = folder / "seen" / f"{urllib.parse.quote(name, safe='')}.json"

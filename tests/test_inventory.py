@@ -71,7 +71,7 @@ def test_a_script_is_an_inventory(tmp_path):
 def test_group_and_host_vars_and_jinja_are_honoured(tree):
     source = tree(
         **{
-            "group_vars__all.yml": "number: 7\nhostname_fabric_name: \"ib{{ inventory_hostname[-1] }}\"\nhostname_policy: ib\n",
+            "group_vars__all.yml": 'number: 7\nhostname_fabric_name: "ib{{ inventory_hostname[-1] }}"\nhostname_policy: ib\n',
             "host_vars__node02.yml": "memlock_limit: '{{ number * 1024 }}'\n",
         }
     )

@@ -44,6 +44,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Gather, judge, render."""
+    result = prove(args)
+    _options.emit(result, args)
+    return result.exit
+
+
+def prove(args: argparse.Namespace) -> Result:
+    """Gather and judge."""
     checks = runner.select(args.only, args.skip)
     _options.writable(args)
     began, clock = time.time(), time.monotonic()
@@ -51,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         if args.inventory or args.save:
             raise UsageError("--replay judges what was kept: it takes no inventory and no --save")
         intents = saved.load_intents(args.replay / "intent.json")
-        gathered = saved.load_seen(args.replay, list(intents))
+        gathered = saved.load_seen(args.replay, intents)
         source = ""
     else:
         if not args.inventory:
@@ -69,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         if args.save:
             saved.save_seen(args.save, gathered)
     verdicts = runner.judge(checks, intents, gathered)
-    result = Result(
+    return Result(
         source=source,
         nodes=tuple(gathered),
         promises={name: all_checks.promise(check) for name, check in checks.items()},
@@ -78,8 +85,6 @@ def run(args: argparse.Namespace) -> int:
         seconds=time.monotonic() - clock,
         own_names={n: (*intents[n].names, *intents[n].addresses.values()) for n in gathered},
     )
-    _options.emit(result, args)
-    return result.exit
 
 
 def _gather(

@@ -22,6 +22,8 @@ import time
 MAX = 256 * 1024
 CHILDREN = set()  # type: set[subprocess.Popen[bytes]]
 LOCK = threading.Lock()
+#: What the session that started us was like: set by `main`, from before any privilege was taken.
+SESSION = {}  # type: dict[str, str]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -253,7 +255,7 @@ def op_resolve(want):
 
 
 def op_session(want):
-    return answer(data={"soft": sys.argv[1], "hard": sys.argv[2], "user": sys.argv[3], "noise": ""})
+    return answer(data=dict(SESSION, noise=""))
 
 
 def op_now(want):
@@ -364,6 +366,7 @@ def watch(stdin):
 
 
 def main(stdin):
+    SESSION.update(soft=sys.argv[1], hard=sys.argv[2], user=sys.argv[3])
     request = json.loads(stdin.readline().decode("utf-8"))
     nonce = request["nonce"]
     frame(nonce, "hello", {"time": STARTED, "python": sys.version.split()[0]})

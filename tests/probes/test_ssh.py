@@ -97,7 +97,12 @@ class TestReasons:
         assert reason(sshd.node(python="/nowhere/python3", options=options)) == "no python"
 
     def test_privilege_is_refused(self, sshd, options):
-        assert reason(sshd.node(become=("/bin/sh", "-c", "echo sudo: a password is required >&2; exit 1"), options=options)) == "privilege"
+        assert (
+            reason(
+                sshd.node(become=("/bin/sh", "-c", "echo sudo: a password is required >&2; exit 1"), options=options)
+            )
+            == "privilege"
+        )
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=touch /tmp/ddlcheck-pwned", "--", "-l"])

@@ -1,0 +1,28 @@
+"""One line on success, one line for each trouble: for logs, prologs and people in a hurry."""
+
+from __future__ import annotations
+
+from ddlcheck.verdict import EXIT_READY, Status, exit_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ddlcheck.verdict import Verdict
+
+
+def render(node: str, verdicts: Sequence[Verdict], seconds: float, *, verbose: bool = False) -> str:
+    """Return the lines, worst first."""
+    out = []
+    for v in sorted(verdicts, key=lambda v: -v.status):
+        if v.status in (Status.PASS, Status.SKIP) and not verbose:
+            continue
+        parts = [f"seen {v.seen}", *([f"promised {v.promised}"] if v.promised else [])]
+        parts += [f"cause: {v.cause}"] if v.cause else []
+        parts += [f"remedy: {v.remedy}"] if v.remedy else []
+        out.append(f"{v.status.name} {node} {v.promise}: {'; '.join(parts)}")
+    status = exit_status(verdicts)
+    kept = [v.promise for v in verdicts if v.status is Status.PASS]
+    if status == EXIT_READY:
+        out.append(f"READY {node}: {', '.join(kept)} ({seconds * 1000:.0f} ms)")
+    return "".join(f"{' '.join(line.split())}\n" for line in out)
