@@ -1,0 +1,108 @@
+"""What is on this machine: its mpirun, its resolver, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddlcheck.ddl.dialect import Mpi, open_mpi
+from ddlcheck.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Prefixes every shell and the loader search anyway: no ``--prefix`` for these.
+_USUAL = ("/usr", "/", "/usr/local")
+_SECONDS = 20.0
+
+
+def find_mpi(program: str = "mpirun") -> Mpi | None:
+    """Return the Open MPI that ``program`` is; None when there is none. Raises `UsageError` for another MPI."""
+    found = shutil.which(program)
+    if not found:
+        return None
+    said = output([found, "--version"])
+    if said is None:
+        raise UsageError(f"{found} --version does not answer")
+    prefix = _prefix(Path(found))
+    # A bare name stays one, so that the printed line is the one a user would type.
+    return open_mpi(said[1], str(Path(found).absolute()) if prefix else program, prefix)
+
+
+def _prefix(mpirun: Path) -> str:
+    """Return the directory above ``bin``, where the daemons are beside mpirun; empty for the usual ones."""
+    for path in (mpirun.absolute(), mpirun.resolve()):
+        if path.parent.name == "bin" and any((path.parent / name).exists() for name in ("orted", "prted")):
+            prefix = str(path.parent.parent)
+            return "" if prefix in _USUAL else prefix
+    return ""
+
+
+def libdir(prefix: str) -> str:
+    """Return where the libraries of an Open MPI are, empty where the loader looks anyway."""
+    if not prefix:
+        return ""
+    found = (Path(prefix, name) for name in ("lib", "lib64") if any(Path(prefix, name).glob("libmpi.so*")))
+    return str(next(found, Path(prefix, "lib")))
+
+
+def output(argv: Sequence[str], seconds: float = _SECONDS) -> tuple[int, str] | None:
+    """Return exit status and all that was said; None when it did not start or did not end in time."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def canonical(host: str) -> str:
+    """Return the resolver's full name of a host, empty when it has none."""
+    with contextlib.suppress(OSError):
+        for info in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME):
+            if info[3]:
+                return info[3]
+    return ""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all; raises `UsageError` when it cannot be."""
+    temporary = ""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as stream:
+            temporary = stream.name
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_text(path: str) -> str:
+    """Return a file's text; raises `UsageError`."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text") from error
