@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def start(node: Node, deadline: float) -> Pipe:
-    """Start the agent on a node; ``deadline`` is a `time.monotonic` moment."""
+    """Start the agent on a node; ``deadline`` is a `time.monotonic` moment for being connected."""
     command = protocol.command(node.python, node.become)
     return local.start(command) if node.local else ssh.start(node, command, deadline)
 
