@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ddlcheck.checks import Check, Seen
+    from ddlcheck.fabric import Head
     from ddlcheck.intent import Intent
     from ddlcheck.inventory import Node
 
@@ -103,6 +104,39 @@ def gather(
                 job.cancel()
             raise
     return {node.name: out[node.name] for node in nodes}
+
+
+def measure(
+    head: Head,
+    gathered: Gathered,
+    intents: Mapping[str, Intent],
+    *,
+    budget: float,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Let MPI speak between every pair of the nodes that answered, and add what came of it to ``gathered``."""
+    from ddlcheck.fabric import WANT, stage  # noqa: PLC0415 - only where it is wanted
+
+    up = [name for name, got in gathered.items() if not isinstance(got, NodeError)]
+    first = intents[up[0]]
+    prefix = str(first["openmpi_prefix"])
+    binaries = "" if prefix in ("", "/usr") else f"{prefix}/bin/"
+    interface = str(first["interfaces_fabric"])
+    options = stage.Options(
+        transport=str(first["openmpi_transport"]),
+        interfaces=[interface] if interface else [],
+        mpirun=f"{binaries}mpirun",
+        mpicc=f"{binaries}mpicc",
+        time_budget=budget,
+    )
+    found = stage.measure(head, {name: intents[name].mpi_name for name in up}, options, progress=progress)
+    for name, part in found.by_node().items():
+        answers = gathered[name]
+        assert not isinstance(answers, NodeError)  # noqa: S101 - `up` holds those that answered
+        answers[W.key(WANT)] = W.Answer(data=part, ms=found.seconds * 1000)
+        rank = part.get("rank")
+        late = W.Answer(why="failed", err=f"no rank started here: {found.failure.get('cause', 'it never reported')}")
+        answers[W.key(W.rank())] = W.Answer(data=rank) if rank else late
 
 
 def judge(checks: Mapping[str, Check], intents: Mapping[str, Intent], gathered: Gathered) -> list[Verdict]:

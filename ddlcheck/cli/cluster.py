@@ -100,6 +100,13 @@ def _gather(
             gathered = runner.gather(
                 found.nodes, wanted, transport.ask, forks=args.forks, timeout=args.timeout, progress=progress.node
             )
+            up = [node for node in found.nodes if not isinstance(gathered[node.name], NodeError)]
+            if "fabric" in checks and up:
+                from ddlcheck.probes.head import AgentHead  # noqa: PLC0415
+
+                progress.say("MPI between pairs")
+                user = str(found.intents[up[0].name]["ssh_mesh_user"])
+                runner.measure(AgentHead(up[0], user), gathered, found.intents, budget=args.time_budget)
         finally:
             transport.close()
     return gathered

@@ -1,0 +1,67 @@
+# make demo   a cluster that was not ready is made ready and proven ready, on this one machine
+# make test   everything that can be tested here
+#
+# Both set up all they need: Debian packages (as root, on Debian or Ubuntu) and a virtual environment in .venv.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+# What the practice cluster and the tests use of the machine.
+PACKAGES := python3-venv openssh-server openssh-client iproute2 procps sudo nftables mmdebstrap systemd-container \
+  openmpi-bin libopenmpi-dev gcc libc6-dev chromium
+STAMP := $(VENV)/.installed
+TESTS ?= tests
+
+.PHONY: help demo test unit lint format setup system clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+system:
+	@if [ "$$(id -u)" != 0 ]; then echo "make: root is needed, for machines in name spaces and for apt-get: try sudo make" >&2; exit 2; fi
+	@command -v apt-get >/dev/null || { echo "make: apt-get is needed: the practice cluster is made of Debian machines" >&2; exit 2; }
+	@need=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || need="$$need $$p"; done; \
+	if [ -n "$$need" ]; then \
+	  echo "installing:$$need"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends $$need >/dev/null; \
+	fi
+
+$(STAMP): pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or newer is needed" >&2; exit 2; fi
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: system
+	@$(MAKE) --no-print-directory $(STAMP)
+
+demo: setup
+	@$(BIN)/ddlcheck demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --target=3.6- --no-tips ddlcheck/probes/agent.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --quiet
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Without the practice cluster: seconds, and no root.
+unit: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m 'not lab' $(TESTS)
+
+test: setup
+	@$(MAKE) --no-print-directory lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(TESTS)
+
+clean:
+	rm -rf $(VENV) reports build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
