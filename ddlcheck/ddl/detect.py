@@ -45,7 +45,7 @@ def gpu_affinity(topo: str) -> list[tuple[frozenset[int], int | None]]:
     out = []
     for line in lines:
         cells = [cell.strip() for cell in line]
-        if re.fullmatch(r"GPU[0-9]+", cells[0]):
+        if re.fullmatch(r"GPU[0-9]+", cells[0]) and cells != head:
             node = _cell(head, cells, "NUMA Affinity")
             # Several nodes (`0-1`) mean that the GPU is near to none in particular: the first will do.
             first = re.match(r"[0-9]+", node)

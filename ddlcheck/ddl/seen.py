@@ -66,5 +66,5 @@ def read(text: str, reason: str = "", error: str = "") -> Seen:
             texts[name] = ""
         elif name:
             texts[name] += line + "\n"
-    clean = {name: body.strip() for name, body in texts.items()}
-    return Seen(clean, reason, error)
+    # Not all white space: nvidia-smi's heading begins with the tab of an empty cell.
+    return Seen({name: body.strip("\r\n") for name, body in texts.items()}, reason, error)
