@@ -5,6 +5,7 @@ unit=$1 rivals=$2
 shift 2
 for f; do [ -f "$f" ] && echo "file $(sha256sum < "$f" | cut -c1-64) $(stat -c %a:%U:%G "$f") $f"; done
 command -v chronyd > /dev/null && echo "installed yes"
+[ -e /usr/lib/python3/dist-packages/apt/__init__.py ] && echo "python-apt yes"
 echo "active $(systemctl is-active "$unit")"
 echo "enabled $(systemctl is-enabled "$unit" 2> /dev/null)"
 systemctl show -p Id -p ActiveState -p UnitFileState $(echo "$rivals" | tr , ' ') | awk -F= '
