@@ -166,6 +166,8 @@ def _one(promise: str, check: Check, node: str, seen: Seen, intent: Intent) -> V
     begun = time.perf_counter()
     try:
         verdict = check.judge(seen, intent)
+        if not isinstance(verdict, Verdict):
+            verdict = _crashed(TypeError("it returned no verdict"))
     except NotSeen as exc:
         verdict = Verdict(Status.UNKNOWN, str(exc), cause="what this promise is judged by could not be seen")
     except Exception as exc:  # noqa: BLE001 - a judge that crashes has not judged
@@ -178,6 +180,8 @@ def _together(promise: str, check: Any, seen: Mapping[str, Seen], intents: Mappi
     begun = time.perf_counter()
     try:
         verdicts = list(check.judge_together(seen, intents))
+        if not all(isinstance(verdict, Verdict) for verdict in verdicts):
+            verdicts = [_crashed(TypeError("it returned something else than verdicts"))]
     except NotSeen as exc:
         verdicts = [Verdict(Status.UNKNOWN, str(exc), cause="what the nodes are compared by could not be seen")]
     except Exception as exc:  # noqa: BLE001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ddlcheck.verdict import EXIT_READY, Status, exit_status
 
 TYPE_CHECKING = False
@@ -25,4 +27,9 @@ def render(node: str, verdicts: Sequence[Verdict], seconds: float, *, verbose: b
     kept = [v.promise for v in verdicts if v.status is Status.PASS]
     if status == EXIT_READY:
         out.append(f"READY {node}: {', '.join(kept)} ({seconds * 1000:.0f} ms)")
-    return "".join(f"{' '.join(line.split())}\n" for line in out)
+    return "".join(f"{clean(line)}\n" for line in out)
+
+
+def clean(text: str) -> str:
+    """Return what a node said without control characters, on one line: it may not drive the terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]+", " ", text).strip()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
 from ddlcheck.checks import names as roles_and_checks
 from ddlcheck.report import fold
+from ddlcheck.report.lines import clean
 from ddlcheck.verdict import EXIT_NOT_READY, EXIT_READY, VERBS, Status
 
 if TYPE_CHECKING:
@@ -95,11 +95,6 @@ def _line(group: fold.Group, result: Result, paint, width: int, columns: tuple[i
     elif width:
         text = textwrap.fill(text, width, subsequent_indent=" " * _STATUS_WIDTH, break_on_hyphens=False)
     return str(paint(text[:_STATUS_WIDTH], verdict.status)) + text[_STATUS_WIDTH:]
-
-
-def clean(text: str) -> str:
-    """Return what a node said without control characters, on one line: it may not drive the terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]+", " ", text).strip()
 
 
 def _remedy(remedy: str) -> str:
