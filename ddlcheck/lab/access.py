@@ -87,10 +87,14 @@ def variables(lab: Lab) -> dict[str, tuple[Value, str]]:
 
 def host_variables(node: Node) -> dict[str, Value]:
     """Return what is declared of one node."""
+    first = node.lab.nodes[0]
+    # There is no time server in the lab: the first node is everybody else's.
+    clock: dict[str, Value] = {"clock_serve": True} if node == first else {"clock_servers": [first.address]}
     return {
         "ansible_host": node.address,
         "hostname_fabric_name": node.fabric_name,
         "interfaces_fabric_address": node.fabric_address,
+        **clock,
     }
 
 

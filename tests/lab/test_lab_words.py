@@ -62,6 +62,7 @@ def test_the_inventory_is_yaml_and_declares_each_nodes_fabric() -> None:
         "ansible_host": "10.88.0.2",
         "hostname_fabric_name": "ib2",
         "interfaces_fabric_address": "10.88.1.2",
+        "clock_servers": ["10.88.0.1"],
     }
 
 
