@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DEADLINE = 10.0
 #: Bytes of one file or of one stream of a command that are kept; more is cut and said so.
 MAX_BYTES = 256 * 1024
+#: Stands for the user whose ssh session carries us, where no job user is declared.
+SESSION_USER = "@session"
 
 
 def read(path: str) -> Want:

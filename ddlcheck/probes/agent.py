@@ -71,6 +71,8 @@ def op_read_all(want):
 def become(user):
     """Return (preexec function, environment) for running as a user; looked up before the fork."""
     env = {"PATH": PATH, "LC_ALL": "C", "LANG": "C"}
+    if user == "@session":
+        user = sys.argv[3]
     if not user:
         env.update(HOME=os.path.expanduser("~"), USER=os.environ.get("USER", ""))
         return None, env

@@ -80,7 +80,7 @@ def test_nothing_a_node_says_drives_the_terminal_or_breaks_a_line():
     evil = "x\x1b[2J\r\n\x07\u202eevil"
     for out in (text.render(result([verdict(seen=evil, cause=evil)])), lines.render("n", [verdict(seen=evil)], 1)):
         assert not set("\x1b\r\x07\u202e") & set(out)
-    assert len(text.render(result([verdict(seen=evil)])).splitlines()) == 5
+    assert text.render(result([verdict(seen=evil)])).count("\n") == text.render(result([verdict()])).count("\n")
 
 
 def test_colour_only_where_it_is_asked_for():
