@@ -1,0 +1,106 @@
+"""Ranks may lock as much memory as RDMA has to pin.
+
+The limit is asked of the processes that have it: a fresh ssh session, a login shell of the job user, the
+daemons that start ranks, a rank. Files promise; they are read only to say why a process has less.
+"""
+
+from __future__ import annotations
+
+from ddlcheck.errors import NotSeen
+from ddlcheck.limits import explain, kib, shown, unit_of
+from ddlcheck.verdict import Status, Verdict
+from ddlcheck.wants import proc, rank, read, read_all, run, session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ddlcheck.checks import Seen
+    from ddlcheck.intent import Intent
+    from ddlcheck.wants import Answer, Wants
+
+LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d/*.conf")
+SSHD = ("/etc/ssh/sshd_config.d/*.conf", "/etc/ssh/sshd_config")
+
+
+def wants(intent: Intent) -> Wants:
+    """Ask the processes first; then what may explain them."""
+    daemons = [f"{name}.service" for name in intent["memlock_daemons"]]
+    drop_ins = [f"/etc/systemd/system/{unit}.d/*.conf" for unit in daemons]
+    user = str(intent["ssh_mesh_user"])
+    login = run("su", "-l", "-c", "ulimit -S -l; ulimit -H -l", "--", user) if user else None
+    return {
+        "session": session(), "daemons": proc(daemons, "limits"), "rank": rank(), "init": read("/proc/1/status"),
+        "limits": read_all(*LIMITS), "pam": read_all("/etc/pam.d/*"), "sshd": read_all(*SSHD),
+        "units": read_all("/etc/systemd/system.conf", "/etc/systemd/system.conf.d/*.conf", *drop_ins),
+        **({"login": login} if login else {}),
+    }  # fmt: skip
+
+
+def judge(seen: Seen, intent: Intent) -> Verdict:
+    """Compare every limit that was seen with the declared one; the lowest decides."""
+    declared = str(intent["memlock_limit"])
+    least = kib(declared)
+    who, soft, hard = _session(seen["session"])
+    found = {"ssh session": (soft, hard)}
+    unmeasured = {}
+    if "login" in seen:
+        found["login shell"] = _pair(seen["login"].need())
+    if seen["daemons"].why == "missing":
+        unmeasured["daemons"] = "no systemd"
+    else:
+        found.update(_daemons(seen["daemons"].need_data()))
+    ranked = seen["rank"].data if not seen["rank"].why else None
+    if isinstance(ranked, dict):
+        found["rank"] = (shown(ranked.get("memlock_soft")), shown(ranked.get("memlock_hard")))
+    else:
+        unmeasured["rank"] = f"not measured: {seen['rank'].err or seen['rank'].why or 'no answer'}"
+    evidence: dict[str, Any] = {name: {"soft": s, "hard": h} for name, (s, h) in found.items()}
+    evidence.update(unmeasured, user=who)
+    low = [name for name, (s, _) in found.items() if kib(s) < least]
+    verdict = Verdict(
+        Status.PASS, _phrase(found, low), promised=unit_of(declared), evidence=evidence, declared={"limit": declared}
+    )
+    if low:
+        verdict.status, verdict.evidence["low"] = Status.FAIL, low
+        files = {name: seen[name].data for name in ("limits", "pam", "sshd", "units")}
+        verdict.cause, verdict.remedy = explain(
+            low, found, files, least=least, user=who, job_user=str(intent["ssh_mesh_user"]), status=seen["init"].text
+        )
+    return verdict
+
+
+def _phrase(found: dict[str, tuple[str, str]], low: list[str]) -> str:
+    """Return the lowest limit and who has it."""
+    lowest = min((soft for soft, _ in found.values()), key=kib)
+    return f"{unit_of(lowest)} ({', '.join(low)})" if low else unit_of(lowest)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Return the soft and the hard limit that a shell printed last; what a profile prints comes before."""
+    lines = text.split("\n")[:-1][-2:]
+    if len(lines) != 2:  # noqa: PLR2004 - soft and hard
+        raise NotSeen("the login shell printed no limits")
+    return shown(lines[0]), shown(lines[1])
+
+
+def _session(got: Answer) -> tuple[str, str, str]:
+    data = got.need_data()
+    if not isinstance(data, dict):
+        raise NotSeen("the session's limits have an unknown form")
+    return str(data.get("user", ""))[:64], shown(data.get("soft")), shown(data.get("hard"))
+
+
+def _daemons(data: Any) -> dict[str, tuple[str, str]]:  # noqa: ANN401 - JSON of a node
+    """Return the limits of each daemon that runs, in KiB (/proc has bytes)."""
+    if not isinstance(data, dict):
+        raise NotSeen("the daemons' limits have an unknown form")
+    out = {}
+    for unit, text in data.items():
+        line = next((x for x in str(text).splitlines() if x.startswith("Max locked memory")), "")
+        words = [shown(word) for word in line.split()[3:5]]
+        if len(words) != 2:  # noqa: PLR2004
+            raise NotSeen(f"/proc has no locked-memory limit of {str(unit)[:60]}")
+        soft, hard = (w if w == "unlimited" else str(int(w) // 1024) for w in words)
+        out[str(unit)] = (soft, hard)
+    return out
