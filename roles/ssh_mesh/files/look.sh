@@ -31,6 +31,7 @@ if [ -z "$home" ] || [ ! -d "$home" ]; then
   exit 0
 fi
 echo "home $home"
+echo "group $(id -gn "$user")"
 for f in "$home" "$home/.ssh" "$home/.ssh/authorized_keys" "$home/.ssh/$key"; do
   [ -e "$f" ] && echo "mode $(stat -c '%a %U' "$f") $f"
   [ -e "$f" ] && [ -n "$(find "$f" -maxdepth 0 -perm /022)" ] && echo "writable $f"
