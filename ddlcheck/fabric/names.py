@@ -1,0 +1,119 @@
+"""From ranks' numbers to nodes' names, and from one launch's events into the measurement."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ddlcheck.fabric import Measurement
+    from ddlcheck.fabric.stream import Collector, Event
+
+
+class Names:
+    """Which node a rank runs on: by the host name it says, or else by its place in the host file."""
+
+    def __init__(self, nodes: Sequence[str], hosts: Mapping[str, str], per_node: int, collector: Collector) -> None:
+        self.place = {node: i for i, node in enumerate(nodes)}
+        self.per_node = per_node
+        self.collector = collector
+        self.note = ""
+        events = collector.events
+        said = {e["rank"] // per_node: e["host"] for kind in ("built", "born", "rank") for e in events[kind]}
+        known: dict[str, str] = {}
+        for node in nodes:
+            for name in (node, hosts[node]):
+                known[name] = known[name.partition(".")[0]] = node
+        by_name = {i: known.get(host) or known.get(host.partition(".")[0]) for i, host in said.items()}
+        if said and None not in by_name.values() and len(set(by_name.values())) == len(said):
+            self.order = {i: str(node) for i, node in by_name.items()}
+        else:
+            self.order = dict(enumerate(nodes))
+            self.note = "hosts do not answer to their names in the host list: ranks are named by their order in it"
+
+    def of(self, rank: int) -> str | None:
+        """Return a rank's node; None for a number that no rank has."""
+        return self.order.get(rank // self.per_node) if rank >= 0 else None
+
+    def _pair(self, event: Event) -> tuple[str, str] | None:
+        a, b = self.of(event["a"]), self.of(event["b"])
+        if a is None or b is None or a == b:
+            return None
+        return (a, b) if self.place[a] < self.place[b] else (b, a)
+
+    def add_to(self, out: Measurement, number: int) -> set[str]:
+        """Add a launch's events; return the nodes whose daemon or rank stopped answering."""
+        events = self.collector.events
+        if self.note and events["rank"] and self.note not in out.notes:
+            out.notes.append(self.note)
+        for event in events["build"]:
+            if node := self.of(event["rank"]):
+                out.builds[node] = event["why"]
+        self._facts(out)
+        for event in events["pair"]:
+            if pair := self._pair(event):
+                turned = pair[0] != self.of(event["a"])
+                out.pairs.append(_record(event, pair, number, event["a"] % self.per_node, turned=turned))
+        for event in events["count"]:
+            if node := self.of(event["rank"]):
+                _count(out.counters.setdefault(node, {}), event)
+        self._hung(out)
+        lost = {node for e in events["silent"] if (node := self.of(e["rank"]))}
+        out.silent.extend(sorted(lost - set(out.silent)))
+        if self.collector.dropped:
+            out.notes.append(f"{self.collector.dropped} lines from ranks could not be read")
+        return lost
+
+    def _facts(self, out: Measurement) -> None:
+        for event in [*self.collector.events["born"], *self.collector.events["rank"]]:
+            if node := self.of(event["rank"]):
+                facts = {k: v for k, v in event.items() if k not in ("t", "rank", "size")}
+                out.ranks.setdefault(node, {}).update(facts)
+
+    def _hung(self, out: Measurement) -> None:
+        for event in self._broken():
+            pair, by = self._pair(event), self.of(event["rank"])
+            if pair is None or by is None:
+                continue
+            known = next((h for h in out.hung if {h["a"], h["b"]} == set(pair)), None)
+            if known is None:
+                known = {"a": pair[0], "b": pair[1], "during": event["during"], "by": []}
+                out.hung.append(known)
+            if by not in known["by"]:
+                known["by"].append(by)
+
+    def _broken(self) -> list[Event]:
+        """Return what names a pair; a rank that was told to end was only near it."""
+        stuck = [e for e in self.collector.events["stuck"] if e["how"] in ("late", "quit")]
+        return [*self.collector.events["hang"], *stuck]
+
+    def why(self, lost: set[str]) -> str:
+        """Return in a few words what a launch died of."""
+        if lost:
+            return "no word from " + ", ".join(sorted(lost))
+        stuck = [pair for e in self._broken() if (pair := self._pair(e))]
+        return f"{stuck[0][0]} and {stuck[0][1]} did not get on" if stuck else "it ended early"
+
+
+def _record(event: Event, pair: tuple[str, str], number: int, rail: int, *, turned: bool) -> dict[str, Any]:
+    step = -1 if turned else 1
+    bandwidths = [
+        dict(zip(("size", "ab", "ba", "both"), (x["size"], *(x["ab"], x["ba"])[::step], x["both"]), strict=True))
+        for x in event["bw"]
+    ]
+    return {
+        "a": pair[0], "b": pair[1], "rail": rail, "round": event["r"], "pass": number,
+        "lat": event["lat"], "bw": bandwidths, "bad": event["bad"], "at": event["at"], "via": event["via"][::step],
+    }  # fmt: skip
+
+
+def _count(counters: dict[str, Any], event: Event) -> None:
+    # A rank says its sums again and again: the last of a launch is the one that counts. Several ranks of a
+    # node saw the same devices: the largest sum holds the others' traffic, and payloads add up.
+    mine = counters.setdefault(event["phase"], {"payload": 0, "moved": {}, "by": {}})
+    mine["by"][str(event["rank"])] = event["payload"]
+    mine["payload"] = sum(mine["by"].values())
+    for device, (sent, received) in event["moved"].items():
+        old = mine["moved"].get(device, [0, 0])
+        mine["moved"][device] = [max(old[0], sent), max(old[1], received)]

@@ -1,0 +1,763 @@
+/* One rank of ddlcheck's fabric test: ping-pong with every other node, one partner at a time.
+ *
+ * Built on the node with the mpicc that is being verified. Arguments are key=value (see `options`).
+ * Every line for the controller starts with MARK and holds one JSON object, written by one write(2),
+ * so that what else lands on stdout can be told apart. Times in microseconds, rates in MB/s (10^6).
+ *
+ * Nobody waits for ever. Before a pair is timed, both shake hands without blocking and give up after
+ * `patience` seconds; that pair is then named and the run goes on. Inside a timed section calls block,
+ * as in the OSU benchmarks (a non-blocking loop costs up to a third of a shared-memory latency), and an
+ * alarm ends the process after naming the pair; the controller starts the remaining rounds anew.
+ *
+ * One rank, the hub, opens and closes every round. It speaks to each rank directly: a collective would
+ * travel over pairs that are not being tested, and its hang would name nobody. Ranks report to the hub
+ * only when it asks, which is after its own pair is done, so that it is not disturbed while it measures.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <mpi.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MARK "@ddlcheck@ "
+#define LINE 3500          /* bytes: under PIPE_BUF, so that one write is one piece */
+#define TEXT 1800          /* bytes of a pair's result on its way to the hub */
+#define MAX_SIZES 8
+#define MAX_DEVICES 128
+#define BIG 65536          /* bytes: from here on a size is a bandwidth, below it is a latency */
+enum { TAG_HUB = 1, TAG_ARRIVE, TAG_HELLO, TAG_PING, TAG_CONTROL, TAG_READY, TAG_DATA, TAG_ACK, TAG_SUM };
+enum { GO = 1, COLLECT, STOP };
+enum { OK = 0, HUNG, IDLE };
+enum { LATENCY, ONE_WAY, BOTH_WAYS, PHASES };
+static const char *const phase_names[PHASES] = {"latency", "one_way", "both_ways"};
+
+static struct {
+  const char *rounds, *pairs, *skip, *rails;
+  long sizes[MAX_SIZES];
+  int n_sizes, iterations, ms, window, per_node, hub, one_buffer;
+  double patience, life;
+} opt = {"all", "", "", "", {8, 1 << 20}, 2, 1000, 100, 16, 1, 0, 0, 10.0, 600.0};
+
+static int rank = -1, size = 0, nodes = 0, dirty = 0;
+static char host[256];
+static double born;
+/* What is under way, ready to be written from a signal handler. */
+static char underway[512];
+static volatile sig_atomic_t underway_n = 0;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+/* A clock of a few nanoseconds, calibrated against CLOCK_MONOTONIC over each loop. */
+static inline uint64_t ticks(void) {
+#if defined(__x86_64__)
+  uint32_t low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+  return (uint64_t)high << 32 | low;
+#elif defined(__aarch64__)
+  uint64_t t;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(t));
+  return t;
+#elif defined(__powerpc64__)
+  return __builtin_ppc_get_timebase();
+#else
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + t.tv_nsec;
+#endif
+}
+
+static void say(const char *format, ...) {
+  char line[LINE];
+  int n = sizeof MARK - 1, more;
+  va_list args;
+  memcpy(line, MARK, n);
+  va_start(args, format);
+  more = vsnprintf(line + n, sizeof line - n - 1, format, args);
+  va_end(args);
+  if (more < 0) return;
+  n += more < (int)sizeof line - n - 1 ? more : (int)sizeof line - n - 2;
+  line[n++] = '\n';
+  for (char *at = line; n > 0;) {
+    ssize_t wrote = write(1, at, n);
+    if (wrote < 0 && errno != EINTR) return;
+    if (wrote > 0) at += wrote, n -= wrote;
+  }
+}
+
+static void clean(char *text) { /* what a file holds may end up in JSON */
+  for (; *text; text++)
+    if (*text < ' ' || *text == '"' || *text == '\\' || *text > '~') *text = *text == '\n' ? 0 : '?';
+}
+
+/* ---- deadlines ---- */
+/* What was under way, once. `how`: "late" after our own alarm, "quit" when the MPI library ended the process,
+ * "told" on SIGTERM, which names nobody: somebody else's pair broke the run. */
+static void last_word(const char *how, size_t n) {
+  if (underway_n) {
+    (void)!write(1, underway, underway_n); /* two pieces of one line; nothing else of ours can come between */
+    (void)!write(1, how, n);
+  }
+  underway_n = 0;
+}
+static void on_signal(int signal) {
+  if (signal == SIGALRM) last_word("late\"}\n", 7);
+  else last_word("told\"}\n", 7);
+  syscall(SYS_exit_group, signal == SIGALRM ? 75 : 128 + signal);
+}
+static void on_exit_unasked(void) { last_word("quit\"}\n", 7); }
+/* Open MPI gives up by _exit when a connection fails, past atexit: this one is found before the C library's. */
+void _exit(int status) {
+  last_word("quit\"}\n", 7);
+  for (;;) syscall(SYS_exit_group, status);
+}
+static void arm(double seconds) {
+  double left = born + opt.life - now();
+  if (seconds > left) seconds = left;
+  if (seconds < 0.01) seconds = 0.01;
+  struct itimerval t = {{0, 0}, {(time_t)seconds, (suseconds_t)((seconds - (time_t)seconds) * 1e6)}};
+  setitimer(ITIMER_REAL, &t, NULL);
+}
+static void doing(const char *what, int round, int a, int b) {
+  underway_n = 0;
+  int n = snprintf(underway, sizeof underway,
+                   MARK "{\"t\":\"stuck\",\"rank\":%d,\"r\":%d,\"a\":%d,\"b\":%d,\"during\":\"%s\",\"how\":\"",
+                   rank, round, a, b, what);
+  underway_n = n < (int)sizeof underway ? n : 0;
+}
+/* Wait for requests without blocking; 0 when late. Sleeps after a while: others may share the core. */
+static int wait_for(int n, MPI_Request *requests, double seconds) {
+  double start = now();
+  for (long spin = 0;; spin++) {
+    int done = 0;
+    MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
+    if (done) return 1;
+    if (spin % 64 == 63) {
+      double waited = now() - start;
+      if (waited > seconds) return 0;
+      if (waited > 0.002) usleep(waited > 0.1 ? 500 : 50);
+      else sched_yield();
+    }
+  }
+}
+
+/* ---- device counters: what the bytes really travelled on ---- */
+typedef struct { char name[64]; uint64_t tx, rx; } device;
+typedef struct { int n; device d[MAX_DEVICES]; } devices;
+static devices total[PHASES];
+static uint64_t payload[PHASES];
+
+static int read_number(const char *path, uint64_t *out) {
+  FILE *f = fopen(path, "r");
+  if (!f) return 0;
+  unsigned long long value;
+  int ok = fscanf(f, "%llu", &value) == 1;
+  fclose(f);
+  *out = ok ? value : 0;
+  return ok;
+}
+static void add_device(devices *out, const char *name, uint64_t tx, uint64_t rx) {
+  if (out->n == MAX_DEVICES) return;
+  device *d = &out->d[out->n++];
+  snprintf(d->name, sizeof d->name, "%s", name);
+  clean(d->name);
+  d->tx = tx, d->rx = rx;
+}
+static void counter_pair(devices *out, const char *port, const char *name, const char *unit,
+                         const char *sent, const char *received, int factor) {
+  char path[600], label[64];
+  uint64_t tx, rx;
+  snprintf(path, sizeof path, "%s/%s", port, sent);
+  if (!read_number(path, &tx)) return;
+  snprintf(path, sizeof path, "%s/%s", port, received);
+  if (!read_number(path, &rx)) rx = 0;
+  snprintf(label, sizeof label, "ib:%s:%s", name, unit);
+  add_device(out, label, tx * factor, rx * factor);
+}
+static void look(devices *out) {
+  static int no_ib = 0;
+  char line[512], name[64];
+  unsigned long long rx, tx;
+  out->n = 0;
+  /* /proc/net/dev shows this network namespace; /sys/class/net may show another one's. */
+  FILE *f = fopen("/proc/net/dev", "r");
+  while (f && fgets(line, sizeof line, f)) {
+    char label[64];
+    if (sscanf(line, " %50[^: ]: %llu %*u %*u %*u %*u %*u %*u %*u %llu", name, &rx, &tx) != 3) continue;
+    snprintf(label, sizeof label, "net:%.50s", name);
+    add_device(out, label, tx, rx);
+  }
+  if (f) fclose(f);
+  if (no_ib) return;
+  DIR *all = opendir("/sys/class/infiniband");
+  if (!all) { no_ib = 1; return; }
+  for (struct dirent *hca; (hca = readdir(all));) {
+    char ports[300];
+    if (hca->d_name[0] == '.') continue;
+    snprintf(ports, sizeof ports, "/sys/class/infiniband/%.40s/ports", hca->d_name);
+    DIR *list = opendir(ports);
+    for (struct dirent *p; list && (p = readdir(list));) {
+      char port[360], label[48];
+      if (p->d_name[0] == '.') continue;
+      snprintf(port, sizeof port, "%s/%.8s", ports, p->d_name);
+      snprintf(label, sizeof label, "%.36s/%.4s", hca->d_name, p->d_name);
+      /* The standard's data counters count 4-byte words (IBTA, PortCounters). */
+      counter_pair(out, port, label, "bytes", "counters/port_xmit_data", "counters/port_rcv_data", 4);
+      counter_pair(out, port, label, "packets", "hw_counters/sent_pkts", "hw_counters/rcvd_pkts", 1);
+      counter_pair(out, port, label, "hwbytes", "hw_counters/tx_bytes", "hw_counters/rx_bytes", 1);
+    }
+    if (list) closedir(list);
+  }
+  closedir(all);
+}
+static void add_moved(devices *sum, const devices *before, const devices *after) {
+  for (int i = 0; i < after->n; i++) {
+    const device *a = &after->d[i], *b = NULL;
+    device *s = NULL;
+    for (int k = 0; k < before->n && !b; k++)
+      if (!strcmp(before->d[k].name, a->name)) b = &before->d[k];
+    if (!b || a->tx < b->tx || a->rx < b->rx || (a->tx == b->tx && a->rx == b->rx)) continue;
+    for (int k = 0; k < sum->n && !s; k++)
+      if (!strcmp(sum->d[k].name, a->name)) s = &sum->d[k];
+    if (!s) {
+      if (sum->n == MAX_DEVICES) continue;
+      s = &sum->d[sum->n++];
+      *s = *a, s->tx = s->rx = 0;
+    }
+    s->tx += a->tx - b->tx, s->rx += a->rx - b->rx;
+  }
+}
+static void say_counters(void) {
+  for (int phase = 0; phase < PHASES; phase++) {
+    char text[LINE - 300];
+    size_t n = 0;
+    text[0] = 0;
+    for (int i = 0; i < total[phase].n && n < sizeof text - 160; i++) {
+      const device *d = &total[phase].d[i];
+      n += snprintf(text + n, sizeof text - n, "%s\"%s\":[%llu,%llu]", n ? "," : "", d->name,
+                    (unsigned long long)d->tx, (unsigned long long)d->rx);
+    }
+    say("{\"t\":\"count\",\"rank\":%d,\"phase\":\"%s\",\"payload\":%llu,\"moved\":{%s}}", rank,
+        phase_names[phase], (unsigned long long)payload[phase], text);
+  }
+}
+
+/* ---- contents ---- */
+static uint64_t mix(uint64_t a, uint64_t b) {
+  uint64_t x = (a + 0x9e3779b97f4a7c15u) ^ (b * 0xbf58476d1ce4e5b9u);
+  x = (x ^ (x >> 30)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+static void fill(char *buffer, long bytes, uint64_t seed) {
+  uint64_t *words = (uint64_t *)buffer;
+  for (long i = 0; i < bytes / 8; i++) words[i] = seed + (uint64_t)i * 0x9e3779b97f4a7c15u;
+  for (long i = bytes / 8 * 8; i < bytes; i++) buffer[i] = (char)(seed + i);
+}
+static long first_wrong(const char *buffer, long bytes, uint64_t seed) {
+  const uint64_t *words = (const uint64_t *)buffer;
+  uint64_t wrong = 0;
+  for (long i = 0; i < bytes / 8; i++) wrong |= words[i] ^ (seed + (uint64_t)i * 0x9e3779b97f4a7c15u);
+  for (long i = bytes / 8 * 8; i < bytes; i++) wrong |= (uint64_t)(buffer[i] != (char)(seed + i));
+  if (!wrong) return -1;
+  for (long i = 0; i < bytes / 8; i++)
+    if (words[i] != seed + (uint64_t)i * 0x9e3779b97f4a7c15u) return i * 8;
+  return bytes / 8 * 8;
+}
+
+/* ---- one pair ---- */
+typedef struct { int go, messages; uint64_t seed; double rate; } control;
+typedef struct { double rate[MAX_SIZES]; long bad, first; char via[64]; } summary;
+static char *send_slots, *receive_slots;
+static long slot_bytes = 64;
+static MPI_Request requests[2 * 256];
+static double *samples;
+static long bad, bad_first;
+
+static void check(const char *buffer, long bytes, uint64_t seed) {
+  long at = first_wrong(buffer, bytes, seed);
+  if (at >= 0 && !bad++) bad_first = at;
+}
+static void take_slots(void) { /* anew after a hang: a late message may still land in the old ones */
+  send_slots = receive_slots = NULL;
+  if (posix_memalign((void **)&send_slots, 4096, (size_t)slot_bytes * opt.window) ||
+      posix_memalign((void **)&receive_slots, 4096, (size_t)slot_bytes * opt.window)) {
+    say("{\"t\":\"error\",\"rank\":%d,\"why\":\"no memory for %d messages of %ld bytes\"}", rank, opt.window, slot_bytes);
+    _exit(74);
+  }
+  memset(send_slots, 0, (size_t)slot_bytes * opt.window);
+  memset(receive_slots, 0, (size_t)slot_bytes * opt.window);
+}
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+static void ping_pong(int peer, int first, long bytes, int n, uint64_t seed, double *out) {
+  char *to = send_slots, *from = receive_slots;
+  fill(to, bytes, seed);
+  double start = now();
+  uint64_t begin = ticks(), last = begin;
+  for (int i = 0; i < n; i++) {
+    uint64_t stamp = mix(seed, i), back;
+    if (!first) MPI_Recv(from, bytes, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    memcpy(to, &stamp, bytes < 8 ? bytes : 8);
+    if (first) {
+      MPI_Send(to, bytes, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD);
+      MPI_Recv(from, bytes, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+      uint64_t t = ticks();
+      if (out) out[i] = (double)(t - last);
+      last = t;
+    } else {
+      MPI_Send(to, bytes, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD);
+    }
+    back = stamp;
+    memcpy(&back, from, bytes < 8 ? bytes : 8);
+    if (back != stamp && !bad++) bad_first = 0;
+  }
+  if (bytes > 8 && first_wrong(from + 8, bytes - 8, seed + 0x9e3779b97f4a7c15u) >= 0 && !bad++) bad_first = 8;
+  if (out) { /* ticks of a round trip to microseconds of half of one */
+    double spent = (double)(last - begin), scale = spent > 0 ? (now() - start) * 1e6 / spent / 2 : 0;
+    for (int i = 0; i < n; i++) out[i] *= scale;
+  }
+}
+static size_t latency(int peer, int first, long bytes, uint64_t seed, char *text, size_t room) {
+  control c = {1, 0, 0, 0};
+  arm(opt.patience);
+  double start = now();
+  ping_pong(peer, first, bytes, 20, seed, NULL);
+  if (first) { /* as many as fit a fifth of a bandwidth phase, between 50 and `iterations` */
+    double each = (now() - start) / 20, fit = opt.ms * 0.2e-3 / (each > 1e-9 ? each : 1e-9);
+    c.messages = fit > opt.iterations ? opt.iterations : fit < 50 ? 50 : (int)fit;
+    MPI_Send(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD);
+  } else {
+    MPI_Recv(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  }
+  arm(opt.patience);
+  ping_pong(peer, first, bytes, c.messages / 10 + 1, seed + 1, NULL);
+  ping_pong(peer, first, bytes, c.messages, seed + 2, first ? samples : NULL);
+  payload[LATENCY] += (uint64_t)bytes * (c.messages + c.messages / 10 + 21);
+  if (!first) return 0;
+  qsort(samples, c.messages, sizeof *samples, by_value);
+  return snprintf(text, room, "{\"size\":%ld,\"n\":%d,\"median\":%.4f,\"p99\":%.4f,\"min\":%.4f},", bytes,
+                  c.messages, samples[c.messages / 2], samples[c.messages * 99 / 100], samples[0]);
+}
+/* The sender's side; as osu_bw: a window of sends, then one short answer. Median rate of the windows. */
+static double stream_out(int peer, long bytes, uint64_t seed, int both) {
+  int n = 0, w = 1, windows = 0;
+  double start = now(), spent = 0;
+  for (int i = 0;; i++) {
+    /* The first message tells how many fit; the second window only warms up. */
+    control c = {i < 3 || (now() - start < opt.ms * 1e-3 && windows < opt.iterations), w, seed + i * 1000, 0};
+    arm(opt.patience);
+    for (int k = 0; k < w; k++) fill(send_slots + k * slot_bytes * !opt.one_buffer, bytes, c.seed + k * !opt.one_buffer);
+    MPI_Send(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD);
+    if (!c.go) break;
+    if (both)
+      for (int k = 0; k < w; k++)
+        MPI_Irecv(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
+    MPI_Recv(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    double t = now();
+    if (both) MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD);
+    for (int k = 0; k < w; k++)
+      MPI_Isend(send_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
+    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+    n = 0;
+    MPI_Recv(NULL, 0, MPI_BYTE, peer, TAG_ACK, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    t = now() - t;
+    payload[both ? BOTH_WAYS : ONE_WAY] += (uint64_t)bytes * w;
+    if (both)
+      for (int k = 0; k < w; k++) check(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, ~(c.seed + k * !opt.one_buffer));
+    if (i == 0) w = t * opt.window * 4 < opt.ms * 1e-3 ? opt.window : (int)(opt.ms * 0.25e-3 / t), w = w < 1 ? 1 : w;
+    else if (i > 1 && windows < opt.iterations) samples[windows++] = bytes * 1e-6 * w * (both + 1) / t, spent += t;
+    else if (t > opt.ms * 1e-3 && !windows) samples[windows++] = bytes * 1e-6 * w * (both + 1) / t;
+  }
+  qsort(samples, windows, sizeof *samples, by_value);
+  return windows ? samples[windows / 2] : 0;
+}
+static void stream_in(int peer, long bytes, int both) {
+  for (;;) {
+    control c;
+    int n = 0;
+    arm(opt.patience);
+    MPI_Recv(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    if (!c.go) return;
+    int w = c.messages < 1 ? 1 : c.messages > opt.window ? opt.window : c.messages;
+    for (int k = 0; k < w; k++)
+      MPI_Irecv(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
+    if (both)
+      for (int k = 0; k < w; k++) fill(send_slots + k * slot_bytes * !opt.one_buffer, bytes, ~(c.seed + k * !opt.one_buffer));
+    MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD);
+    if (both) {
+      MPI_Recv(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+      for (int k = 0; k < w; k++)
+        MPI_Isend(send_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
+      payload[BOTH_WAYS] += (uint64_t)bytes * w;
+    }
+    MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+    MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_ACK, MPI_COMM_WORLD);
+    for (int k = 0; k < w; k++) check(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, c.seed + k * !opt.one_buffer);
+  }
+}
+static void busiest(const devices *moved, char *out, size_t room) {
+  const device *best = NULL; /* of equals an HCA: its packets may be counted by its interface as well */
+  for (int i = 0; i < moved->n; i++) {
+    const device *d = &moved->d[i];
+    uint64_t mine = (d->tx + d->rx) * (strstr(d->name, ":packets") ? 1024 : 1);
+    uint64_t top = best ? (best->tx + best->rx) * (strstr(best->name, ":packets") ? 1024 : 1) : 0;
+    int better = best && (d->name[0] == 'i') != (best->name[0] == 'i') ? (d->name[0] == 'i' ? mine * 2 > top : mine > top * 2) : mine > top;
+    if (mine && better) best = d;
+  }
+  snprintf(out, room, "%s", best ? best->name : "");
+}
+/* Measure one pair; writes the result for the hub into text (only the first of the two has one). */
+static int pair(int round, int peer, char *text, size_t room) {
+  int a = rank < peer ? rank : peer, b = rank < peer ? peer : rank, first = rank == a;
+  uint64_t seed = mix(mix(a, b), round + 1);
+  static uint64_t hello[2], answer[2];
+  static devices before, after, pair_moved;
+  MPI_Request both[2];
+  summary mine = {{0}, 0, 0, ""}, theirs = {{0}, 0, 0, ""};
+  double both_ways[MAX_SIZES] = {0};
+  text[0] = 0;
+  bad = bad_first = 0;
+  pair_moved.n = 0;
+  doing("handshake", round, a, b);
+  arm(opt.patience + 5);
+  hello[0] = mix(seed, 1), hello[1] = rank;
+  MPI_Irecv(answer, 2, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[0]);
+  MPI_Isend(hello, 2, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[1]);
+  if (!wait_for(2, both, opt.patience)) {
+    say("{\"t\":\"hang\",\"rank\":%d,\"r\":%d,\"a\":%d,\"b\":%d,\"during\":\"handshake\"}", rank, round, a, b);
+    underway_n = 0;
+    return HUNG;
+  }
+  if (answer[0] != hello[0] && !bad++) bad_first = 0;
+  size_t n = snprintf(text, room, "\"lat\":[");
+  look(&before);
+  for (int s = 0; s < opt.n_sizes; s++) {
+    if (opt.sizes[s] >= BIG) continue;
+    doing("latency", round, a, b);
+    n += latency(peer, first, opt.sizes[s], mix(seed, 100 + s), text + n, room - n);
+  }
+  look(&after), add_moved(&total[LATENCY], &before, &after);
+  for (int s = 0; s < opt.n_sizes; s++) {
+    long bytes = opt.sizes[s];
+    if (bytes < BIG) continue;
+    doing("one way", round, a, b);
+    look(&before);
+    if (first) mine.rate[s] = stream_out(peer, bytes, mix(seed, 200 + s), 0);
+    else stream_in(peer, bytes, 0);
+    if (first) stream_in(peer, bytes, 0);
+    else mine.rate[s] = stream_out(peer, bytes, mix(seed, 300 + s), 0);
+    look(&after), add_moved(&total[ONE_WAY], &before, &after), add_moved(&pair_moved, &before, &after);
+    doing("both ways", round, a, b);
+    if (first) both_ways[s] = stream_out(peer, bytes, mix(seed, 400 + s), 1);
+    else stream_in(peer, bytes, 1);
+    look(&before), add_moved(&total[BOTH_WAYS], &after, &before);
+  }
+  arm(opt.patience);
+  mine.bad = bad, mine.first = bad_first;
+  busiest(&pair_moved, mine.via, sizeof mine.via);
+  MPI_Sendrecv(&mine, sizeof mine, MPI_BYTE, peer, TAG_SUM, &theirs, sizeof theirs, MPI_BYTE, peer, TAG_SUM,
+               MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  underway_n = 0;
+  if (!first) { text[0] = 0; return OK; }
+  if (text[n - 1] == ',') n--;
+  n += snprintf(text + n, room - n, "],\"bw\":[");
+  for (int s = 0, some = 0; s < opt.n_sizes; s++)
+    if (opt.sizes[s] >= BIG)
+      n += snprintf(text + n, room - n, "%s{\"size\":%ld,\"ab\":%.3f,\"ba\":%.3f,\"both\":%.3f}", some++ ? "," : "",
+                    opt.sizes[s], mine.rate[s], theirs.rate[s], both_ways[s]);
+  snprintf(text + n, room - n, "],\"bad\":%ld,\"at\":%ld,\"via\":[\"%s\",\"%.60s\"]", mine.bad + theirs.bad,
+           mine.bad ? mine.first : theirs.first, mine.via, theirs.via);
+  return OK;
+}
+
+/* ---- who talks to whom ---- */
+/* The circle method, as ddlcheck/fabric/rounds.py has it: i and j meet in round (i + j) mod (m - 1). */
+static int partner(int me, int round) {
+  int m = nodes + nodes % 2, last = m - 1, other;
+  if (me == last) other = (int)((long)round * (m / 2) % last);
+  else if ((other = ((round - me) % last + last) % last) == me) other = last;
+  return other < nodes ? other : -1;
+}
+static int listed(const char *list, int a, int b) {
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',') {
+    int x, y;
+    if (sscanf(at, "%d-%d", &x, &y) == 2 && ((x == a && y == b) || (x == b && y == a))) return 1;
+  }
+  return 0;
+}
+/* The schedule's step k: the round's number in *round, and this node's partner or -1; -2 at the end. */
+static int step(int k, int me, int *round) {
+  if (*opt.pairs) {
+    const char *at = opt.pairs;
+    for (int i = 0; i < k && at; i++) at = strchr(at, ';'), at += at != NULL;
+    if (!at || !*at) return -2;
+    *round = k;
+    for (size_t end = strcspn(at, ";"); end && *at && *at != ';';) {
+      int x, y;
+      if (sscanf(at, "%d-%d", &x, &y) == 2 && (x == me || y == me)) return x == me ? y : x;
+      at += strcspn(at, ",;");
+      if (*at == ',') at++;
+    }
+    return -1;
+  }
+  int rounds = nodes + nodes % 2 - 1;
+  *round = k;
+  if (strcmp(opt.rounds, "all")) {
+    const char *at = opt.rounds;
+    for (int i = 0; i < k && at; i++) at = strchr(at, ','), at += at != NULL;
+    if (!at || !*at) return -2;
+    *round = atoi(at);
+  }
+  if (*round >= rounds || *round < 0) return -2;
+  int other = partner(me, *round);
+  return other >= 0 && listed(opt.skip, me, other) ? -1 : other;
+}
+
+/* ---- the hub ---- */
+typedef struct { int what, step, dirty; unsigned char dead[]; } order;
+typedef struct { int step, status, partner; char text[TEXT]; } report;
+static order *orders;
+static size_t order_bytes;
+static report *reports;
+static MPI_Request *arrivals, *outgoing;
+static unsigned char *dead;
+
+static int is_dead(int r) { return dead[r / 8] >> (r % 8) & 1; }
+static void tell(int what, int k) {
+  static int turn = 0;
+  /* Two buffers in turn: an order to a rank that does not listen may never be done with. */
+  order *o = (order *)((char *)orders + order_bytes * (turn++ % 2));
+  int n = 0;
+  o->what = what, o->step = k, o->dirty = dirty;
+  memcpy(o->dead, dead, (size + 7) / 8);
+  for (int r = 0; r < size; r++)
+    if (r != rank && !is_dead(r)) MPI_Isend(o, order_bytes, MPI_BYTE, r, TAG_HUB, MPI_COMM_WORLD, &outgoing[n++]);
+  wait_for(n, outgoing, opt.patience);
+}
+static void listen(int r) {
+  MPI_Irecv(&reports[r], sizeof(report), MPI_BYTE, r, TAG_ARRIVE, MPI_COMM_WORLD, &arrivals[r]);
+}
+static void print_report(const report *p, int r) {
+  if (p->status != OK || !p->text[0]) return;
+  say("{\"t\":\"pair\",\"r\":%d,\"a\":%d,\"b\":%d,%s}", p->step, r, p->partner, p->text);
+}
+/* Everybody's report of a round. Who hangs alone has a partner that said so, and gets little more time. */
+static void collect(const report *own) {
+  double start = now(), late_from = 0;
+  int missing = 0;
+  for (int r = 0; r < size; r++) missing += r != rank && !is_dead(r);
+  print_report(own, rank);
+  char *hung = calloc(size, 1);
+  if (own->status == HUNG) hung[own->partner] = 1, late_from = now(), dirty = 1;
+  for (long spin = 0; missing; spin++) {
+    int moved = 0;
+    for (int r = 0; r < size; r++) {
+      int done = 0;
+      if (r == rank || is_dead(r) || arrivals[r] == MPI_REQUEST_NULL) continue;
+      MPI_Test(&arrivals[r], &done, MPI_STATUS_IGNORE);
+      if (!done) continue;
+      moved = 1, missing--, hung[r] = 0;
+      print_report(&reports[r], r);
+      if (reports[r].status == HUNG) {
+        dirty = 1, late_from = now();
+        if (arrivals[reports[r].partner] != MPI_REQUEST_NULL && reports[r].partner != rank) hung[reports[r].partner] = 1;
+      }
+    }
+    if (moved || !missing) continue;
+    double t = now();
+    for (int r = 0; r < size; r++) {
+      if (r == rank || is_dead(r) || arrivals[r] == MPI_REQUEST_NULL) continue;
+      if (t - start > opt.patience * 12 || (hung[r] && t - late_from > 3)) {
+        dead[r / 8] |= 1 << (r % 8), missing--, dirty = 1;
+        say("{\"t\":\"silent\",\"rank\":%d,\"hub\":%d,\"r\":%d}", r, rank, own->step);
+      }
+    }
+    if (t - start > 0.002) usleep(100);
+    else sched_yield();
+  }
+  free(hung);
+  for (int r = 0; r < size; r++)
+    if (r != rank && !is_dead(r)) listen(r);
+}
+static int hear(order *o, double seconds) {
+  MPI_Request request;
+  doing("hub", -1, rank, opt.hub);
+  arm(seconds + 5);
+  MPI_Irecv(o, order_bytes, MPI_BYTE, opt.hub, TAG_HUB, MPI_COMM_WORLD, &request);
+  int ok = wait_for(1, &request, seconds);
+  if (ok) underway_n = 0;
+  return ok;
+}
+static void leave(int status) {
+  underway_n = 0;
+  say_counters();
+  say("{\"t\":\"bye\",\"rank\":%d}", rank);
+  if (!dirty && !status) {
+    arm(opt.patience);
+    MPI_Finalize();
+    _exit(0);
+  }
+  usleep(500000); /* the others' last words first: the launcher kills everybody when one leaves early */
+  _exit(status ? status : 76);
+}
+static void run(void) {
+  order_bytes = (sizeof(order) + (size + 7) / 8 + 7) / 8 * 8;
+  orders = calloc(2, order_bytes), dead = calloc((size + 7) / 8, 1);
+  outgoing = calloc(size, sizeof *outgoing), arrivals = calloc(size, sizeof *arrivals);
+  int hub = rank == opt.hub, me = rank / opt.per_node, rail = rank % opt.per_node;
+  static report own;
+  if (hub) {
+    reports = calloc(size, sizeof *reports);
+    for (int r = 0; r < size; r++) arrivals[r] = MPI_REQUEST_NULL;
+    for (int r = 0; r < size; r++)
+      if (r != rank) listen(r);
+  }
+  /* Step -1: is everybody there, and can the hub be reached? Nothing is measured in it. */
+  for (int k = -1;; k++) {
+    int round = -1, other = k < 0 ? -1 : step(k, me, &round);
+    order *o = orders;
+    own.status = IDLE, own.text[0] = 0, own.step = round, own.partner = 0;
+    if (hub) tell(other == -2 ? STOP : GO, k);
+    else {
+      if (!hear(o, k < 0 ? opt.patience : opt.patience * 13)) {
+        say("{\"t\":\"hang\",\"rank\":%d,\"r\":%d,\"a\":%d,\"b\":%d,\"during\":\"hub\"}", rank, round,
+            rank < opt.hub ? rank : opt.hub, rank < opt.hub ? opt.hub : rank);
+        dirty = 1;
+        leave(77);
+      }
+      memcpy(dead, o->dead, (size + 7) / 8), dirty |= o->dirty;
+      if (o->what == STOP) leave(0);
+    }
+    if (other == -2) leave(0);
+    if (other >= 0) {
+      int peer = other * opt.per_node + rail;
+      own.partner = peer;
+      if (!is_dead(peer)) own.status = pair(round, peer, own.text, sizeof own.text);
+      if (own.status == HUNG) dirty = 1, take_slots();
+    }
+    if (hub) {
+      tell(COLLECT, k);
+      collect(&own);
+    } else {
+      if (!hear(o, opt.patience * 13)) dirty = 1, leave(77);
+      MPI_Request sent;
+      doing("hub", round, rank, opt.hub);
+      arm(opt.patience + 5);
+      MPI_Isend(&own, offsetof(report, text) + strlen(own.text) + 1, MPI_BYTE, opt.hub, TAG_ARRIVE, MPI_COMM_WORLD, &sent);
+      if (!wait_for(1, &sent, opt.patience)) dirty = 1, leave(77);
+      underway_n = 0;
+    }
+    if (k % 32 == 31) say_counters();
+  }
+}
+
+/* ---- start ---- */
+static void options(int argc, char **argv) {
+  for (int i = 1; i < argc; i++) {
+    char *value = strchr(argv[i], '=');
+    size_t key = value ? (size_t)(value - argv[i]) : 0;
+#define IS(name) (key == sizeof name - 1 && !strncmp(argv[i], name, key))
+    if (!value) continue;
+    value++;
+    if (IS("rounds")) opt.rounds = value;
+    else if (IS("pairs")) opt.pairs = value;
+    else if (IS("skip")) opt.skip = value;
+    else if (IS("rails")) opt.rails = value;
+    else if (IS("iterations")) opt.iterations = atoi(value);
+    else if (IS("ms")) opt.ms = atoi(value);
+    else if (IS("window")) opt.window = atoi(value);
+    else if (IS("per_node")) opt.per_node = atoi(value);
+    else if (IS("hub")) opt.hub = atoi(value);
+    else if (IS("one_buffer")) opt.one_buffer = atoi(value);
+    else if (IS("patience")) opt.patience = atof(value);
+    else if (IS("life")) opt.life = atof(value);
+    else if (IS("sizes"))
+      for (opt.n_sizes = 0; *value && opt.n_sizes < MAX_SIZES; value += *value == ',')
+        opt.sizes[opt.n_sizes++] = strtol(value, &value, 10);
+  }
+  if (opt.iterations < 50) opt.iterations = 50;
+  if (opt.window < 1 || opt.window > 256) opt.window = 16;
+  if (opt.per_node < 1) opt.per_node = 1;
+  for (int s = 0; s < opt.n_sizes; s++)
+    if (opt.sizes[s] > slot_bytes) slot_bytes = (opt.sizes[s] + 4095) / 4096 * 4096;
+  samples = calloc(opt.iterations + 8, sizeof *samples);
+}
+static void limit_text(rlim_t value, char *out) { /* as ulimit -l prints it */
+  if (value == RLIM_INFINITY) strcpy(out, "unlimited");
+  else sprintf(out, "%llu", (unsigned long long)value / 1024);
+}
+static void read_line(const char *path, char *out, size_t room) {
+  FILE *f = fopen(path, "r");
+  out[0] = 0;
+  if (f && !fgets(out, room, f)) out[0] = 0;
+  if (f) fclose(f);
+  clean(out);
+}
+static const char *from_env(const char *const *names) {
+  for (; *names; names++)
+    if (getenv(*names)) return getenv(*names);
+  return "-1";
+}
+static void choose_rail(int local) { /* rails=mlx5_0:1,mlx5_1:1 : one device for each local rank */
+  const char *at = opt.rails;
+  for (int i = 0; i < local && at; i++) at = strchr(at, ','), at += at != NULL;
+  if (!at || !*at) return;
+  char device_name[128];
+  snprintf(device_name, sizeof device_name, "%.*s", (int)strcspn(at, ","), at);
+  setenv("UCX_NET_DEVICES", device_name, 1);
+}
+int main(int argc, char **argv) {
+  static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", NULL};
+  static const char *const locals[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", NULL};
+  struct rlimit limit = {0, 0};
+  char soft[32], hard[32], version[MPI_MAX_LIBRARY_VERSION_STRING], net[64] = "", boot[64];
+  int length;
+  born = now();
+  options(argc, argv);
+  gethostname(host, sizeof host - 1), clean(host);
+  getrlimit(RLIMIT_MEMLOCK, &limit);
+  limit_text(limit.rlim_cur, soft), limit_text(limit.rlim_max, hard);
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* no daemon, no rank */
+  signal(SIGALRM, on_signal), signal(SIGTERM, on_signal), signal(SIGPIPE, SIG_DFL);
+  if ((length = readlink("/proc/self/ns/net", net, sizeof net - 1)) > 0) net[length] = 0;
+  read_line("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
+  rank = atoi(from_env(ranks));
+  /* Before MPI_Init: the limit is known even where the start hangs. */
+  say("{\"t\":\"born\",\"rank\":%d,\"host\":\"%s\",\"memlock_soft\":\"%s\",\"memlock_hard\":\"%s\",\"stack\":\"%s %s\"}",
+      rank, host, soft, hard, boot, net);
+  choose_rail(atoi(from_env(locals)));
+  doing("MPI_Init", -1, rank, rank);
+  atexit(on_exit_unasked);
+  arm(opt.life);
+  MPI_Init(&argc, &argv);
+  /* The library installs its own handlers, and prints a stack trace where one line is wanted. */
+  signal(SIGALRM, on_signal), signal(SIGTERM, on_signal);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  MPI_Get_library_version(version, &length);
+  clean(version);
+  nodes = size / opt.per_node;
+  if (opt.hub < 0 || opt.hub >= size) opt.hub = 0;
+  say("{\"t\":\"rank\",\"rank\":%d,\"size\":%d,\"host\":\"%s\",\"mpi\":\"%.120s\"}", rank, size, host, version);
+  take_slots();
+  run();
+  return 0;
+}

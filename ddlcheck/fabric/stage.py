@@ -1,0 +1,320 @@
+"""The stage: launch, collect, start anew where a launch died of one pair, measure suspects twice."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import shlex
+import time
+from importlib import resources
+
+from ddlcheck.errors import NodeError
+from ddlcheck.fabric import Measurement, mpirun, rounds
+from ddlcheck.fabric.causes import classify
+from ddlcheck.fabric.names import Names
+from ddlcheck.fabric.stream import Collector
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from ddlcheck.fabric import Head
+    from ddlcheck.fabric.rounds import Pair
+
+#: Launches of one run: each but the last died of something that was then left out.
+LAUNCHES = 4
+#: Seconds in which every daemon has to come and the program to be built, and more for every node: the head
+#: starts them 128 at a time, and a key exchange costs it up to 90 ms.
+START, START_PER_NODE = 60.0, 0.1
+#: Bytes of schedule an argument may hold; the kernel's limit for one argument is 128 KiB.
+_ARGUMENT = 100_000
+
+
+class Options:
+    """How to measure; times in seconds unless they say ``ms``. The defaults suit a cluster at rest."""
+
+    def __init__(
+        self,
+        *,
+        sizes: Sequence[int] = (8, 1 << 20),
+        iterations: int = 1000,
+        ms: int = 100,
+        window: int = 16,
+        per_node: int = 1,
+        patience: float = 10.0,
+        time_budget: float = 600.0,
+        pairs: str = "",
+        seed: int = 0,
+        transport: str = "any",
+        interfaces: Sequence[str] = (),
+        mpirun: str = "mpirun",
+        mpicc: str = "",
+        agent: str = "",
+        env: Mapping[str, str] | None = None,
+        rails: Sequence[str] = (),
+        shared_cores: bool = False,
+        extra: Sequence[str] = (),
+    ) -> None:
+        self.sizes = tuple(sizes)
+        self.iterations = iterations
+        self.ms = ms
+        self.window = window
+        self.per_node = per_node
+        self.patience = patience
+        self.time_budget = time_budget
+        self.pairs = pairs
+        self.seed = seed
+        self.transport = transport
+        self.interfaces = tuple(interfaces)
+        self.mpirun = mpirun
+        self.mpicc = mpicc
+        self.agent = agent
+        self.env = dict(env or {})
+        self.rails = tuple(rails)
+        self.shared_cores = shared_cores
+        self.extra = tuple(extra)
+
+    def per_round(self) -> float:
+        """Return the seconds a round should take: a fifth of ``ms`` a latency, three streams a bandwidth."""
+        latencies = sum(size < 65536 for size in self.sizes)  # noqa: PLR2004 - BIG in rank.c
+        return 0.005 + self.ms * 1e-3 * (0.25 * latencies + 3.3 * (len(self.sizes) - latencies))
+
+
+def measure(
+    head: Head,
+    hosts: Mapping[str, str],
+    options: Options,
+    *,
+    suspects: Callable[[Measurement], Iterable[tuple[str, str]]] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Measurement:
+    """Measure the pairs of ``hosts`` (inventory name: the name for the host list) from the head.
+
+    ``suspects`` names, from a first pass, the pairs to measure once more. Never raises for what goes wrong on
+    the cluster: that is in the measurement.
+    """
+    started = time.monotonic()
+    out = Measurement(list(hosts))
+    try:
+        _Run(head, hosts, options, out, progress).run(suspects)
+    except NodeError as error:
+        out.failure = out.failure or {"cause": str(error), "remedy": "reconnect", "text": error.reason}
+    out.seconds = time.monotonic() - started
+    return out
+
+
+class _Run:
+    """One run of the stage: what is left to do, and what was learned on the way."""
+
+    def __init__(
+        self, head: Head, hosts: Mapping[str, str], options: Options, out: Measurement, progress: Callable[[str], None]
+    ) -> None:
+        self.head = head
+        self.hosts = dict(hosts)
+        self.options = options
+        self.out = out
+        self.progress = progress
+        self.end = time.monotonic() + options.time_budget
+        self.nodes = list(hosts)  # that still take part; a rank's number is an index here
+        self.dialect: mpirun.Dialect | None = None
+        self.root = False
+        self.start = 0.0
+
+    def run(self, suspects: Callable[[Measurement], Iterable[tuple[str, str]]] | None) -> None:
+        if len(self.nodes) < 2:  # noqa: PLR2004 - a pair
+            self.out.failure = {"cause": "fewer than two nodes: there is no pair", "remedy": "inventory", "text": ""}
+            return
+        self._ask_version()
+        if self.dialect is None:
+            return
+        n = len(self.nodes)
+        # Nodes that do not start, or cannot build, are left out: the others are still worth measuring.
+        if not self._start() and not (self._leave_out() and self._start()):
+            return
+        self.out.failure = {}
+        n = len(self.nodes)
+        planned = self._plan(n)
+        self.out.rounds = {"of": rounds.count(n), "planned": len(planned), "done": 0}
+        todo = [(self.nodes[a], self.nodes[b]) for r in planned for a, b in rounds.pairs(r, n)]
+        self._until_done(todo, planned)
+        if self.out.pairs and suspects is not None and (again := list(suspects(self.out))):
+            self.progress(f"second pass: {len(again)} pairs")
+            self._until_done(again, None, number=2)
+
+    def _ask_version(self) -> None:
+        script = 'id -u; "$0" --version 2>&1'
+        lines = list(self.head.stream(["sh", "-c", script, self.options.mpirun], deadline=30, env={}))
+        text = "\n".join(lines[1:])
+        if "not found" in text or "No such file" in text:
+            self.out.failure = {"cause": "there is no mpirun on the head", "remedy": "openmpi", "text": text[:300]}
+            return
+        self.root = bool(lines) and lines[0] == "0"
+        self.dialect = mpirun.detect(text)
+        self.out.mpi = self.dialect.text
+
+    def _start(self) -> bool:
+        """Have every daemon start and every node build the program; say which does not."""
+        patience = START + START_PER_NODE * len(self.nodes)
+        begun = time.monotonic()
+        collector = self._launch([], patience)
+        names = Names(self.nodes, self.hosts, self.options.per_node, collector)
+        names.add_to(self.out, 0)
+        built = {node for e in collector.events["built"] if (node := names.of(e["rank"]))}
+        if len(built) == len(self.nodes):
+            self.start = time.monotonic() - begun
+            return True
+        self._fail(collector)
+        if not built and not self.out.builds:
+            self._alone()
+        return False
+
+    def _leave_out(self) -> bool:
+        """Take out the nodes that are named as the cause; tell whether a pair is left."""
+        bad = {*self.out.unstarted, *self.out.builds}
+        self.nodes = [node for node in self.nodes if node not in bad]
+        return bool(bad) and len(self.nodes) > 1
+
+    def _alone(self) -> None:
+        """Start a daemon on each node by itself: who does not come is who stopped the others."""
+        o, dialect = self.options, self.dialect
+        assert dialect is not None  # noqa: S101 - `run` returned otherwise
+        # All at once would be more ssh than a head takes; a failing one waits for its time-out.
+        script = 'limit=$1 file=$2; shift 2; timeout -k 2 "$limit" "$@" 2>&1 >/dev/null; echo "@alone@ $file $?"'
+        for host_batch in _batches(list(self.hosts.items()), 16):
+            words = []
+            for node, host in host_batch:
+                path = self.head.put(mpirun.hostfile(dialect, [host], 1), f"fabric.{self.nodes.index(node)}")
+                command = mpirun.command(
+                    dialect, ["true"], mpirun=o.mpirun, hostfile=path, ranks=1, interfaces=o.interfaces, agent=o.agent,
+                    root=self.root, extra=o.extra,
+                )  # fmt: skip
+                words.append([node, shlex.join(["sh", "-c", script, "sh", "15", node, *command])])
+            both = "\n".join(f"({line}) &" for _, line in words) + "\nwait"
+            talk: list[str] = []
+            try:
+                talk.extend(self.head.stream(["sh", "-c", both], deadline=40, env={}))
+            except NodeError as error:
+                talk.append(str(error))
+            ended = {x[1]: x[2] for line in talk if line.startswith("@alone@ ") and len(x := line.split()) == 3}  # noqa: PLR2004
+            for node, _ in host_batch:
+                if ended.get(node) != "0":
+                    self.out.unstarted.append(node)
+        if self.out.unstarted:
+            self.progress(f"no daemon on {self.out.unstarted}")
+
+    def _plan(self, n: int) -> list[int]:
+        of = rounds.count(n)
+        kind, _, number = self.options.pairs.partition(":")
+        if kind == "sample":
+            return rounds.sample(n, int(number), self.options.seed)
+        fit = int((self.options.time_budget * 0.8 - rounds.seconds(n, per_round=0)) / self.options.per_round())
+        if kind == "full" or fit >= of:
+            return list(range(of))
+        self.out.notes.append(f"{max(fit, 1)} of {of} rounds fit the time budget of {self.options.time_budget:g} s")
+        return rounds.sample(n, max(fit, 1), self.options.seed)
+
+    def _until_done(self, todo: list[tuple[str, str]], planned: list[int] | None, *, number: int = 1) -> None:
+        hub = 0
+        for launch in range(LAUNCHES):
+            schedule = self._schedule(todo, planned if launch == 0 else None)
+            collector = self._launch([*schedule, f"hub={hub}"])
+            names = Names(self.nodes, self.hosts, self.options.per_node, collector)
+            lost = names.add_to(self.out, number)
+            left = self._left(todo, number)
+            if number == 1 and planned is not None:
+                self.out.rounds["done"] = max((e["r"] + 1 for e in collector.events["pair"]), default=0)
+            if not collector.events["rank"] or not collector.size:
+                self._fail(collector)
+                return
+            alive = [node for node in self.nodes if node not in lost]
+            progress_made = len(left) < len(todo) or len(alive) < len(self.nodes)
+            if not left or not progress_made or time.monotonic() > self.end:
+                if left and collector.rc != 0:
+                    self._fail(collector)
+                return
+            self.out.notes.append(f"launched again for {len(left)} pairs: {names.why(lost)}")
+            self.progress(self.out.notes[-1])
+            todo, self.nodes = left, alive
+            broken = {node for pair in self.out.hung for node in (pair["a"], pair["b"])}
+            hub = next((i for i, node in enumerate(alive) if node not in broken), 0) * self.options.per_node
+
+    def _left(self, todo: Iterable[tuple[str, str]], number: int) -> list[tuple[str, str]]:
+        done = {(p["a"], p["b"]) for p in self.out.pairs if p["pass"] == number}
+        done |= {(p["a"], p["b"]) for p in self.out.hung}
+        gone = set(self.out.silent)
+        return [
+            (a, b) for a, b in todo
+            if (a, b) not in done and (b, a) not in done and a not in gone and b not in gone
+        ]  # fmt: skip
+
+    def _schedule(self, todo: Sequence[tuple[str, str]], planned: Sequence[int] | None) -> list[str]:
+        index = {node: i for i, node in enumerate(self.nodes)}
+        if planned is not None:
+            every = len(planned) == rounds.count(len(self.nodes))
+            return ["rounds=all" if every else "rounds=" + ",".join(map(str, planned))]
+        packed: list[list[Pair]] = list(rounds.pack((index[a], index[b]) for a, b in todo if a in index and b in index))
+        text = ";".join(",".join(f"{a}-{b}" for a, b in group) for group in packed)
+        if len(text) > _ARGUMENT:
+            text = text[:_ARGUMENT].rpartition(";")[0]
+            self.out.notes.append(f"only {text.count(';') + 1} of {len(packed)} remaining rounds were measured again")
+        return ["pairs=" + text]
+
+    def _launch(self, schedule: Sequence[str], patience: float = 0.0) -> Collector:
+        o, dialect = self.options, self.dialect
+        assert dialect is not None  # noqa: S101 - `run` returned otherwise
+        names = [self.hosts[node] for node in self.nodes]
+        path = self.head.put(mpirun.hostfile(dialect, names, o.per_node), "fabric.hosts")
+        left = patience or max(self.end - time.monotonic(), 5.0)
+        arguments = [] if not schedule else [
+            "sizes=" + ",".join(map(str, o.sizes)), f"iterations={o.iterations}", f"ms={o.ms}", f"window={o.window}",
+            f"per_node={o.per_node}", f"patience={o.patience:g}", f"life={left:.0f}", *schedule,
+        ]  # fmt: skip
+        if o.rails and arguments:
+            arguments.append("rails=" + ",".join(o.rails))
+        command = mpirun.command(
+            dialect, ["sh", "-c", _text("build.sh"), "ddlcheck-rank", _source(), o.mpicc, *arguments],
+            mpirun=o.mpirun, hostfile=path, ranks=len(names) * o.per_node, per_node=o.per_node,
+            transport=o.transport, interfaces=o.interfaces, agent=o.agent, env=o.env, root=self.root,
+            shared_cores=o.shared_cores, extra=o.extra,
+        )  # fmt: skip
+        self.out.command = [*command[: command.index("sh")], "ddlcheck-rank", *arguments]
+        collector = Collector()
+        # One pipe for both, for the launcher's complaints are on stderr, and its status as a last event.
+        script = '"$@" 2>&1; echo "@ddlcheck@ {\\"t\\":\\"exit\\",\\"rc\\":$?}"'
+        try:
+            for line in self.head.stream(["sh", "-c", script, "sh", *command], deadline=left + 5, env={}):
+                event = collector.feed(line)
+                if event is not None and event["t"] in ("hang", "stuck", "silent", "build"):
+                    self.progress(f"{event}")
+                elif event is not None and event["t"] == "pair":
+                    self.progress("")
+        except NodeError as error:
+            collector.feed(f"ddlcheck: {error}")
+            if error.reason != "timeout":
+                raise
+        self.out.talk = collector.talk
+        return collector
+
+    def _fail(self, collector: Collector) -> None:
+        failure = classify(collector.talk)
+        if self.out.builds:
+            node, why = next(iter(self.out.builds.items()))
+            cause = "the rank program could not be built: " + why
+            failure = {"cause": cause, "remedy": "openmpi", "text": f"{node}: {why}"}
+        elif collector.rc is None:
+            failure["cause"] = f"the launch did not end in time ({failure['cause']})"
+        self.out.failure = failure
+
+
+def _text(name: str) -> str:
+    return resources.files("ddlcheck.fabric").joinpath(name).read_text(encoding="utf-8")
+
+
+def _source() -> str:
+    # mtime 0: equal sources give equal text, and so one program in the nodes' caches.
+    return base64.b64encode(gzip.compress(_text("rank.c").encode(), 9, mtime=0)).decode()
+
+
+def _batches(items: Sequence[tuple[str, str]], size: int) -> Iterator[Sequence[tuple[str, str]]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]
