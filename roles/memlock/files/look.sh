@@ -6,13 +6,18 @@ limit=$1 units=$2 ours=$3 users=$4
 shift 4
 for f; do [ -f "$f" ] && echo "file $(sha256sum < "$f" | cut -c1-64) $(stat -c %a:%U:%G "$f") $f"; done
 
-# Can root raise a limit here? Not in a container without CAP_SYS_RESOURCE.
-(ulimit -l "$limit") 2> /dev/null && echo "raise yes" || echo "raise no"
+# Can a service have the limit? Always where root may raise one; in a container without CAP_SYS_RESOURCE only what
+# process 1 was given.
+if (ulimit -l "$limit") 2> /dev/null; then echo "raise yes"; else
+  awk -v want="$limit" '/^Max locked memory/ {
+    print "raise", ($5 == "unlimited" || (want != "unlimited" && $5 / 1024 >= want)) ? "yes" : "no"
+    print "hard", $5 / 1024 }' /proc/1/limits
+fi
 
 # systemd speaks of bytes and infinity, the kernel of bytes and unlimited, PAM of KiB.
 systemctl show -p DefaultLimitMEMLOCK 2> /dev/null | awk -F= -v want="$limit" '
   { print "manager", ($2 == "infinity" || (want != "unlimited" && $2 / 1024 >= want)) ? "ok" : "low" }'
-systemctl show -p Id -p LoadState -p MainPID $(echo "$units" | tr , ' ') 2> /dev/null | awk -F= -v want="$limit" '
+systemctl show -p Id -p LoadState -p MainPID -p LimitMEMLOCK $(echo "$units" | tr , ' ') 2> /dev/null | awk -F= -v want="$limit" '
   function tell(  file, line, word, state) {
     if (load == "loaded" && !(id in told)) {
       told[id] = 1; state = "ok"; file = "/proc/" pid "/limits"
@@ -21,11 +26,12 @@ systemctl show -p Id -p LoadState -p MainPID $(echo "$units" | tr , ' ') 2> /dev
           split(line, word, / +/)
           if (word[4] != "unlimited" && (want == "unlimited" || word[4] / 1024 < want)) state = "low"
         }
-      print "unit", id, pid, state
+      print "unit", id, pid, state, (set == "infinity" || (want != "unlimited" && set / 1024 >= want)) ? "ok" : "low"
     }
-    id = load = pid = ""
+    id = load = pid = set = ""
   }
   $1 == "Id" { id = $2 } $1 == "LoadState" { load = $2 } $1 == "MainPID" { pid = $2 }
+  $1 == "LimitMEMLOCK" { set = $2 }
   $0 == "" { tell() } END { if (id != "") tell() }'
 
 # PAM stacks whose sessions get no limits at all.
