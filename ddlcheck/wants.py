@@ -68,13 +68,14 @@ def proc(units: Sequence[str], name: str) -> Want:
     return {"op": "proc", "units": list(units), "name": name}
 
 
-def resolve(names: Sequence[str]) -> Want:
-    """Ask what the node's own resolver says of names.
+def resolve(names: Sequence[str], deadline: float = DEADLINE) -> Want:
+    """Ask what the node's own resolver says of names; ``deadline`` seconds for all of them together.
 
     ``data`` is ``{"forward": {name: [address, …]}, "reverse": {address: name}, "self": [address, …],
-    "hostname": str, "canonical": str}``; an unresolvable name has an empty list.
+    "hostname": str, "canonical": str, "late": [name, …]}``; an unresolvable name has an empty list, and so has
+    one that the resolver had not answered in time, which then stands in ``late``, too.
     """
-    return {"op": "resolve", "names": list(names)}
+    return {"op": "resolve", "names": list(names), "deadline": deadline}
 
 
 def session() -> Want:

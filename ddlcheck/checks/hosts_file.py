@@ -147,4 +147,6 @@ def _cause(seen: Seen, name: str, found: Sequence[str]) -> str:
         words = line.partition("#")[0].split()
         if name in words[1:] and (words[0] in found or not found):
             return f"{HOSTS} line {number} gives {words[0]} to {name}"
+    if name in (seen["resolve"].data or {}).get("late", ()):
+        return f"{HOSTS} has no line for {name}, and the name servers of /etc/resolv.conf do not answer in time"
     return f"DNS gives {', '.join(found)} to {name}" if found else f"{HOSTS} has no line for {name}, and DNS no answer"

@@ -177,14 +177,17 @@ def op_run(want):
     return run(want["argv"], want["deadline"], want["user"], want["env"])
 
 
-def each(items, parallel, one):
-    """Call ``one(item)`` for every item, at most ``parallel`` at a time; return {item: result}."""
-    out, todo = {}, list(reversed(items))
+def each(items, parallel, one, seconds=86400.0):
+    """Call ``one(item)`` for every item, at most ``parallel`` at a time; return {item: result}.
+
+    After ``seconds`` no item is begun and none is waited for: what is late is left out.
+    """
+    out, todo, end = {}, list(reversed(items)), time.monotonic() + seconds
 
     def work():
         while True:
             with LOCK:
-                if not todo:
+                if not todo or time.monotonic() > end:
                     return
                 item = todo.pop()
             try:
@@ -196,8 +199,8 @@ def each(items, parallel, one):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
-    return out
+        thread.join(max(0.0, end - time.monotonic()))
+    return dict(out)
 
 
 def op_each(want):
@@ -232,7 +235,10 @@ def addresses_of(name):
 
 def op_resolve(want):
     host = socket.gethostname()
-    forward = each(want["names"] or [], 16, addresses_of)
+    # A name server that is down takes seconds a name: the budget is for all of them.
+    forward = each(want["names"], 16, addresses_of, want["deadline"] / 2.0)
+    late = [name for name in want["names"] if name not in forward]
+    forward.update((name, []) for name in late)
     addresses = sorted({a for found in forward.values() if isinstance(found, list) for a in found})
 
     def name_of(address):
@@ -248,10 +254,11 @@ def op_resolve(want):
     return answer(
         data={
             "forward": forward,
-            "reverse": each(addresses, 16, name_of),
+            "reverse": each(addresses, 16, name_of, want["deadline"] / 2.0),
             "self": addresses_of(host),
             "hostname": host,
             "canonical": canonical,
+            "late": late,
         }
     )
 
