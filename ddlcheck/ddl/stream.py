@@ -21,6 +21,8 @@ _SIGNALLED = 128
 #: A job that repeats one error for hours must not fill the disk with it: the cause stands at the beginning.
 LOG_BYTES = 64 * 1024 * 1024
 _GONE = -1
+#: Seconds of silence after which the end of mpirun is looked for.
+_LINGER = 1.0
 
 
 def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
@@ -28,10 +30,13 @@ def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) ->
 
     It gets a session of its own: Ctrl-C reaches us, and mpirun once, from us. (Two make it abandon its nodes.)
     """
-    with log.open("wb") as kept, _passing_signals() as started:
-        process = subprocess.Popen(
+    with (
+        log.open("wb") as kept,
+        _passing_signals() as started,
+        subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, start_new_session=True
-        )
+        ) as process,
+    ):
         started(process)
         _copy(process, kept)
         code = process.wait()
@@ -75,7 +80,11 @@ def _copy(process: subprocess.Popen[bytes], kept: BinaryIO) -> None:
             assert stream is not None  # noqa: S101 - narrows for mypy; PIPE was asked for
             selector.register(stream, selectors.EVENT_READ, out)
         while selector.get_map():
-            for key, _ in selector.select():
+            ready = selector.select(_LINGER)
+            # A process that a rank left behind holds the pipes open; mpirun's end is the job's end all the same.
+            if not ready and process.poll() is not None:
+                break
+            for key, _ in ready:
                 data = os.read(key.fd, 65536)
                 if not data:
                     selector.unregister(key.fileobj)

@@ -46,6 +46,14 @@ def test_output_comes_as_it_is_made(tmp_path):
     job.communicate(timeout=30)
 
 
+def test_what_a_job_leaves_behind_is_not_waited_for(tmp_path):
+    job = start(tmp_path / "log", "/bin/sh", "-c", "sleep 20 & echo done; exit 4")
+    began = time.monotonic()
+    job.communicate(timeout=30)
+    assert job.returncode == 4
+    assert time.monotonic() - began < 15
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_reaches_the_job_once(tmp_path, number):
     script = f"trap 'echo got >> {tmp_path}/got; exit 5' {number.name[3:]}; echo ready; while :; do sleep 0.1; done"
