@@ -64,7 +64,7 @@ def hosts(folder: pathlib.Path, count: int):
         key = " ".join((folder / "host.pub").read_text().split()[:2])
         (folder / "known").write_text("".join(f"[{a}]:{port} {key}\n" for a in addresses))
         (folder / "inv").write_text(
-            "".join(f"n{i:03} ansible_host={a}\n" for i, a in enumerate(addresses))
+            "".join(f"{a}\n" for a in addresses)
             + f"[all:vars]\nansible_port={port}\nansible_user={os.environ.get('USER', 'root')}\n"
             f"ansible_ssh_private_key_file={folder / 'user'}\nansible_python_interpreter=/usr/bin/python3\n"
             f"ansible_ssh_common_args=-F none -o UserKnownHostsFile={folder / 'known'} -o IdentitiesOnly=yes "
@@ -114,10 +114,9 @@ def main() -> None:
         payload = b"%d\n" % len(source) + source + request + b"\n"
         (folder / "feed").write_bytes(payload)
         ours = [str(BIN / "ddlcheck"), "cluster", str(inv), "--skip", args.skip, "--json", str(folder / "out.json")]
-        one = [*ours, "--limit", "n000"]
+        one = [*ours, "--limit", addresses[0]]
         ssh = f"-F none -i {folder / 'user'} -p {port} -o UserKnownHostsFile={folder / 'known'} -o KexAlgorithms=curve25519-sha256"
         # clush closes stdin, which ends our agent: `cat` holds it open until the answers are out.
-        command = "{ cat; sleep 3600 & } | " + protocol.command("/usr/bin/python3") + "; kill %1"
         command = f"exec 3>&1; ( cat; exec sleep 600 ) | ( {protocol.command('/usr/bin/python3')} >&3; kill 0 )"
         clush = [str(BIN / "clush"), "-q", "-f", "64", "-o", ssh, "-w", ",".join(addresses), command]
         rows: dict[str, list[dict[str, float]]] = {"one": [], "ddlcheck": [], "clush": []}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +21,33 @@ def lab() -> Iterator[Lab]:
         yield lifecycle.up(name, 4, lambda sentence: sys.stderr.write(f"{sentence}\n"))
     finally:
         lifecycle.down(name)
+
+
+@pytest.fixture(scope="session")
+def ready() -> Iterator[Lab]:
+    """A practice cluster of four nodes after site.yml; ``DDLCHECK_READY_LAB`` names one that stands already."""
+    standing = os.environ.get("DDLCHECK_READY_LAB")
+    if standing:
+        yield Lab.load(standing)
+        return
+    name = f"r{os.getpid() % 10**7}"
+    try:
+        lab = lifecycle.up(name, 4, lambda sentence: sys.stderr.write(f"{sentence}\n"))
+        playbook = Path(sys.executable).parent / "ansible-playbook"
+        done = subprocess.run(
+            [str(playbook), "-i", str(lab.inventory), "site.yml"],
+            cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-4000:]
+        yield lab
+    finally:
+        lifecycle.down(name)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory):
+    """A real sshd on loopback."""
+    from tests.sshd import running
+
+    with running(tmp_path_factory.mktemp("sshd")) as server:
+        yield server

@@ -14,7 +14,7 @@ from ddlcheck import wants as W
 from ddlcheck.errors import NodeError
 from ddlcheck.probes import ssh, transport
 from ddlcheck.probes.route import plan
-from tests.probes.conftest import free_port, keygen, running
+from tests.sshd import free_port, keygen, running
 
 HOSTNAME = W.run("uname", "-n")
 WANTED = {W.key(HOSTNAME): HOSTNAME}

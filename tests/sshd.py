@@ -89,9 +89,3 @@ def running(folder: pathlib.Path, *settings: str):
     finally:
         process.terminate()
         process.wait(5)
-
-
-@pytest.fixture(scope="session")
-def sshd(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
