@@ -66,7 +66,7 @@ def cluster():
     """Bring up two nodes of our own, since we change them; yield lab and launchers."""
     named = next((word for word in os.environ.get("DDLCHECK_MPIRUN", "").split(":") if word), "")
     five = pathlib.Path(named).absolute() if named else None
-    name = f"r{os.getpid() % 10**7}"
+    name = f"l{os.getpid() % 10**7}"
     try:
         lab = lifecycle.up(name, 2, lambda sentence: None)
         prepare(lab, five)
