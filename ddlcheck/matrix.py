@@ -16,7 +16,7 @@ import numpy as np
 from ddlcheck.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,6 +64,32 @@ class Matrix:
         if self.rack:
             out["rack"] = self.rack
         return out
+
+
+def from_pairs(
+    nodes: Sequence[str], pairs: Iterable[Mapping[str, Any]], rack: Mapping[str, str] | None = None
+) -> Matrix:
+    """Return what measured pairs achieved: the smallest size's latency, the largest's bandwidth.
+
+    Of a pair that was measured twice, the better: a passing load makes slower, nothing makes faster. ``pairs``
+    as in `ddlcheck.fabric.Measurement`; those with a node that is not in ``nodes`` are left out.
+    """
+    place = {node: i for i, node in enumerate(nodes)}
+    latency, bandwidth, both = (np.full((len(place), len(place)), np.nan) for _ in range(3))
+    for pair in pairs:
+        i, j = place.get(pair["a"]), place.get(pair["b"])
+        if i is None or j is None or i == j:
+            continue
+        if pair["lat"]:
+            value = min(pair["lat"], key=lambda x: x["size"])["median"] or np.nan
+            latency[i, j] = latency[j, i] = np.fmin(latency[i, j], value)
+        if pair["bw"]:
+            large = max(pair["bw"], key=lambda x: x["size"])
+            bandwidth[i, j] = np.fmax(bandwidth[i, j], large["ab"] or np.nan)
+            bandwidth[j, i] = np.fmax(bandwidth[j, i], large["ba"] or np.nan)
+            both[i, j] = both[j, i] = np.fmax(both[i, j], large["both"] or np.nan)
+    known = [None if np.isnan(table).all() else table for table in (latency, bandwidth, both)]
+    return Matrix(nodes, latency=known[0], bandwidth=known[1], both=known[2], rack=rack)
 
 
 def load(text: str) -> Matrix:
@@ -195,16 +221,16 @@ def from_csv(text: str) -> Matrix:
     nodes = _names(head[1:])
     if [row[0].strip() for row in rows[1:]] != nodes:
         raise UsageError("the first column does not name the nodes of the first row, in its order")
-    values = [_cells(row[1:], row[0], lambda _: "") for row in rows[1:]]
+    values = [_cells(row[1:], row[0]) for row in rows[1:]]
     for i, row in enumerate(values):
         if len(row) == len(nodes) and row[i] == 0:  # spreadsheets like zeros
             row[i] = None
     return _whole(nodes, {metric: _table(values, TABLES[metric], nodes)}, {})
 
 
-def _cells(cells: Sequence[str], row: str, where: Callable[[int], str]) -> list[float | None]:
+def _cells(cells: Sequence[str], row: str) -> list[float | None]:
     out: list[float | None] = []
-    for k, cell in enumerate(cells):
+    for cell in cells:
         word = cell.strip()
         if word.lower() in ("", "-", "null", "na", "n/a"):
             out.append(None)
@@ -212,7 +238,7 @@ def _cells(cells: Sequence[str], row: str, where: Callable[[int], str]) -> list[
         try:
             value = float(word)
         except ValueError:
-            raise UsageError(f"the row of {row} holds {word!r}, which is not a number{where(k)}") from None
+            raise UsageError(f"the row of {row} holds {word!r}, which is not a number") from None
         if value != value:  # noqa: PLR0124 - NaN
             raise UsageError(f"the row of {row} holds NaN: leave empty what was not measured")
         out.append(value)
@@ -231,7 +257,7 @@ def _from_list(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Matrix:
         if len(row) != len(head):
             raise UsageError(f"line {number} has {len(row)} values for {len(head)} columns")
         i, j = place[row[0].strip()], place[row[1].strip()]
-        for column, value in zip(columns, _cells(row[2:], row[0], lambda _: ""), strict=True):
+        for column, value in zip(columns, _cells(row[2:], row[0]), strict=True):
             table = tables[names[column]]
             if not np.isnan(table[i, j]):
                 raise UsageError(f"line {number}: {nodes[i]} to {nodes[j]} is given twice")
@@ -254,7 +280,7 @@ def from_mpigraph(text: str) -> Matrix:
         cells = line.rstrip("\t").split("\t")
         if cells[0] != f"{label} to":
             break
-        row = _cells(cells[1:], label, lambda _: "")
+        row = _cells(cells[1:], label)
         if i < len(row) and row[i] == 0:
             row[i] = None
         values.append([x if x is None else x * _MEBI for x in row])

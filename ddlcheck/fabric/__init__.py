@@ -36,7 +36,8 @@ class Measurement:
     trip, MB/s (10^6 bytes), ``both`` the sum of both directions. ``ranks``: ``{node: {"host", "memlock_soft",
     "memlock_hard", "mpi", "stack"}}``. ``counters``: ``{node: {phase: {"payload", "moved": {device: [sent,
     received]}}}}``.
-    ``unstarted``: nodes on which a daemon does not start even alone. ``hung``: ``{"a", "b", "during", "by": [nodes that said so]}``. ``builds``: ``{node: why}``.
+    ``unstarted``: nodes on which a daemon does not start even alone. ``hung``: ``{"a", "b",
+    "during", "by": [nodes that said so]}``. ``builds``: ``{node: why}``.
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:

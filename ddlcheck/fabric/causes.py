@@ -6,8 +6,8 @@ import re
 
 #: (pattern, cause, remedy): the remedy is a role, or one of `ddlcheck.verdict.VERBS`.
 _CAUSES: tuple[tuple[str, str, str], ...] = (
-    (r"Please set max locked memory|Failed to create a completion queue|RLIMIT_MEMLOCK"
-     r"|ibv_(reg_mr|create_[cs]?q)\w*\(?.*Cannot allocate memory",
+    ((r"Please set max locked memory|Failed to create a completion queue|RLIMIT_MEMLOCK"
+      r"|ibv_(reg_mr|create_[cs]?q)\w*\(?.*Cannot allocate memory"),
      "the ranks may not lock enough memory for RDMA", "memlock"),
     (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
      "ssh from the head does not trust a node's host key", "ssh_mesh"),
@@ -23,11 +23,11 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
      "a node has no space left for the session directory (TMPDIR or /tmp is full)", "inspect"),
     (r"error while loading shared libraries|cannot open shared object file",
      "a library of MPI is missing on a node", "openmpi"),
-    (r"version mismatch|different versions? of Open MPI|UNPACK-PAST-END|Data unpack would read past end"
-     r"|PACK-MISMATCH|incompatible version",
+    ((r"version mismatch|different versions? of Open MPI|UNPACK-PAST-END|Data unpack would read past end"
+      r"|PACK-MISMATCH|incompatible version"),
      "the nodes run different versions of MPI", "openmpi"),
-    (r"PML add procs failed|PML \S+ cannot be selected|mca_pml_base_open"
-     r"|No components were able to be opened in the pml",
+    ((r"PML add procs failed|PML \S+ cannot be selected|mca_pml_base_open"
+      r"|No components were able to be opened in the pml"),
      "the transport that was asked for cannot be used between the nodes (PML add procs)", "openmpi"),
     (r"Unreachable.*error|At least one pair of MPI processes are unable to reach each other",
      "MPI sees no common network between the nodes (interfaces offered, or a transport left out)", "interfaces"),
@@ -43,8 +43,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
      "there is no mpirun on the head", "openmpi"),
     (r"run mpirun as root|allow-run-as-root", "mpirun refuses to run as root", "inventory"),
     (r"multiple definitions\s+of the slot count", "two names in the host list are one node", "inventory"),
-    (r"ORTE (was unable to|does not know how)|PRTE was unable|ORTE_ERROR_LOG"
-     r"|unable to reliably start one or more daemons|lost (connection|communication)",
+    ((r"ORTE (was unable to|does not know how)|PRTE was unable|ORTE_ERROR_LOG"
+      r"|unable to reliably start one or more daemons|lost (connection|communication)"),
      "the launcher could not start its daemon on a node, or lost it", "ssh_mesh"),
     (r"noticed that process|exited on signal|exited improperly|exiting improperly",
      "a rank ended before its time", "inspect"),

@@ -69,7 +69,7 @@ def command(
     hostfile: str,
     ranks: int,
     per_node: int = 1,
-    transport: str = "any",
+    transport: str = "",
     interfaces: Sequence[str] = (),
     agent: str = "",
     env: Mapping[str, str] | None = None,
@@ -79,7 +79,7 @@ def command(
 ) -> list[str]:
     """Return the launch line for ``program``, an argument list of its own.
 
-    ``transport``: ``any`` leaves the choice to the library; ``verbs`` and ``tcp`` ask for it. ``interfaces``
+    ``transport``: empty leaves the choice to the library; ``verbs`` and ``tcp`` force it. ``interfaces``
     (names or CIDR) are offered for TCP and the launcher's own traffic. ``agent`` replaces ssh.
     ``shared_cores``: several nodes share cores (a practice cluster); a waiting rank yields, at some latency.
     """
@@ -101,6 +101,7 @@ def command(
     mapping = f"ppr:{per_node}:node"
     out += ["--map-by", f"{mapping}:OVERSUBSCRIBE", "--bind-to", "none"]
     out += _parameters(dialect, interfaces, agent, shared_cores=shared_cores)
+    # Not forced unless asked: what the nodes' own settings choose is what their jobs will get.
     if transport == "verbs":
         out += ["--mca", "pml", "ucx"]
     elif transport == "tcp":

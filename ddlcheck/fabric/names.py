@@ -59,7 +59,7 @@ class Names:
             if node := self.of(event["rank"]):
                 _count(out.counters.setdefault(node, {}), event)
         self._hung(out)
-        lost = {node for e in events["silent"] if (node := self.of(e["rank"]))}
+        lost = {node for e in events["silent"] if (node := self.of(e["rank"]))} | self._mute()
         out.silent.extend(sorted(lost - set(out.silent)))
         if self.collector.dropped:
             out.notes.append(f"{self.collector.dropped} lines from ranks could not be read")
@@ -87,6 +87,13 @@ class Names:
         """Return what names a pair; a rank that was told to end was only near it."""
         stuck = [e for e in self.collector.events["stuck"] if e["how"] in ("late", "quit")]
         return [*self.collector.events["hang"], *stuck]
+
+    def _mute(self) -> set[str]:
+        """Return nodes that a pair was broken with, and that said nothing of it, nor anything at the end."""
+        events = self.collector.events
+        spoke = {self.of(e["rank"]) for kind in ("hang", "stuck", "bye") for e in events[kind]}
+        named = {node for e in self._broken() for node in (self.of(e["a"]), self.of(e["b"])) if node}
+        return {node for node in named if node not in spoke}
 
     def why(self, lost: set[str]) -> str:
         """Return in a few words what a launch died of."""

@@ -444,6 +444,7 @@ static int pair(int round, int peer, char *text, size_t room) {
   if (!wait_for(2, both, opt.patience)) {
     say("{\"t\":\"hang\",\"rank\":%d,\"r\":%d,\"a\":%d,\"b\":%d,\"during\":\"handshake\"}", rank, round, a, b);
     underway_n = 0;
+    arm(opt.life);
     return HUNG;
   }
   if (answer[0] != hello[0] && !bad++) bad_first = 0;
@@ -476,6 +477,7 @@ static int pair(int round, int peer, char *text, size_t room) {
   MPI_Sendrecv(&mine, sizeof mine, MPI_BYTE, peer, TAG_SUM, &theirs, sizeof theirs, MPI_BYTE, peer, TAG_SUM,
                MPI_COMM_WORLD, MPI_STATUS_IGNORE);
   underway_n = 0;
+  arm(opt.life);
   if (!first) { text[0] = 0; return OK; }
   if (text[n - 1] == ',') n--;
   n += snprintf(text + n, room - n, "],\"bw\":[");
@@ -559,41 +561,44 @@ static void print_report(const report *p, int r) {
   if (p->status != OK || !p->text[0]) return;
   say("{\"t\":\"pair\",\"r\":%d,\"a\":%d,\"b\":%d,%s}", p->step, r, p->partner, p->text);
 }
-/* Everybody's report of a round. Who hangs alone has a partner that said so, and gets little more time. */
-static void collect(const report *own) {
-  double start = now(), late_from = 0;
-  int missing = 0;
-  for (int r = 0; r < size; r++) missing += r != rank && !is_dead(r);
+/* Everybody's report of a round. A rank whose partner is done, or that rests, has no reason to be late. */
+static void collect(const report *own, int k) {
+  double start = now();
+  int missing = 0, round;
+  double *due = calloc(size, sizeof *due);
+  for (int r = 0; r < size; r++) {
+    int rests = k < 0 || step(k, r / opt.per_node, &round) < 0;
+    due[r] = start + opt.patience * (rests ? 1 : 12);
+    missing += r != rank && !is_dead(r);
+  }
   print_report(own, rank);
-  char *hung = calloc(size, 1);
-  if (own->status == HUNG) hung[own->partner] = 1, late_from = now(), dirty = 1;
-  for (long spin = 0; missing; spin++) {
+  if (own->status != IDLE) due[own->partner] = now() + (own->status == HUNG ? 3 : opt.patience);
+  if (own->status == HUNG) dirty = 1;
+  while (missing) {
     int moved = 0;
     for (int r = 0; r < size; r++) {
       int done = 0;
       if (r == rank || is_dead(r) || arrivals[r] == MPI_REQUEST_NULL) continue;
       MPI_Test(&arrivals[r], &done, MPI_STATUS_IGNORE);
       if (!done) continue;
-      moved = 1, missing--, hung[r] = 0;
-      print_report(&reports[r], r);
-      if (reports[r].status == HUNG) {
-        dirty = 1, late_from = now();
-        if (arrivals[reports[r].partner] != MPI_REQUEST_NULL && reports[r].partner != rank) hung[reports[r].partner] = 1;
-      }
+      const report *p = &reports[r];
+      moved = 1, missing--;
+      print_report(p, r);
+      if (p->status == HUNG) dirty = 1;
+      if (p->status != IDLE && p->partner >= 0 && p->partner < size)
+        due[p->partner] = now() + (p->status == HUNG ? 3 : opt.patience);
     }
     if (moved || !missing) continue;
     double t = now();
     for (int r = 0; r < size; r++) {
-      if (r == rank || is_dead(r) || arrivals[r] == MPI_REQUEST_NULL) continue;
-      if (t - start > opt.patience * 12 || (hung[r] && t - late_from > 3)) {
-        dead[r / 8] |= 1 << (r % 8), missing--, dirty = 1;
-        say("{\"t\":\"silent\",\"rank\":%d,\"hub\":%d,\"r\":%d}", r, rank, own->step);
-      }
+      if (r == rank || is_dead(r) || arrivals[r] == MPI_REQUEST_NULL || t < due[r]) continue;
+      dead[r / 8] |= 1 << (r % 8), missing--, dirty = 1;
+      say("{\"t\":\"silent\",\"rank\":%d,\"hub\":%d,\"r\":%d}", r, rank, own->step);
     }
     if (t - start > 0.002) usleep(100);
     else sched_yield();
   }
-  free(hung);
+  free(due);
   for (int r = 0; r < size; r++)
     if (r != rank && !is_dead(r)) listen(r);
 }
@@ -603,7 +608,7 @@ static int hear(order *o, double seconds) {
   arm(seconds + 5);
   MPI_Irecv(o, order_bytes, MPI_BYTE, opt.hub, TAG_HUB, MPI_COMM_WORLD, &request);
   int ok = wait_for(1, &request, seconds);
-  if (ok) underway_n = 0;
+  if (ok) underway_n = 0, arm(opt.life);
   return ok;
 }
 static void leave(int status) {
@@ -655,7 +660,7 @@ static void run(void) {
     }
     if (hub) {
       tell(COLLECT, k);
-      collect(&own);
+      collect(&own, k);
     } else {
       if (!hear(o, opt.patience * 13)) dirty = 1, leave(77);
       MPI_Request sent;
@@ -664,6 +669,7 @@ static void run(void) {
       MPI_Isend(&own, offsetof(report, text) + strlen(own.text) + 1, MPI_BYTE, opt.hub, TAG_ARRIVE, MPI_COMM_WORLD, &sent);
       if (!wait_for(1, &sent, opt.patience)) dirty = 1, leave(77);
       underway_n = 0;
+      arm(opt.life);
     }
     if (k % 32 == 31) say_counters();
   }

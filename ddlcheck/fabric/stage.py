@@ -12,6 +12,7 @@ from ddlcheck.errors import NodeError
 from ddlcheck.fabric import Measurement, mpirun, rounds
 from ddlcheck.fabric.causes import classify
 from ddlcheck.fabric.names import Names
+from ddlcheck.fabric.second import suspected
 from ddlcheck.fabric.stream import Collector
 
 TYPE_CHECKING = False
@@ -26,6 +27,8 @@ LAUNCHES = 4
 #: Seconds in which every daemon has to come and the program to be built, and more for every node: the head
 #: starts them 128 at a time, and a key exchange costs it up to 90 ms.
 START, START_PER_NODE = 60.0, 0.1
+#: Seconds a launcher has to end once its ranks did.
+DYING = 5.0
 #: Bytes of schedule an argument may hold; the kernel's limit for one argument is 128 KiB.
 _ARGUMENT = 100_000
 
@@ -46,6 +49,7 @@ class Options:
         pairs: str = "",
         seed: int = 0,
         transport: str = "any",
+        force: bool = False,
         interfaces: Sequence[str] = (),
         mpirun: str = "mpirun",
         mpicc: str = "",
@@ -64,7 +68,8 @@ class Options:
         self.time_budget = time_budget
         self.pairs = pairs
         self.seed = seed
-        self.transport = transport
+        # What was declared is only forced when asked: else a wrong choice by the library would not be seen.
+        self.force = transport if force else ""
         self.interfaces = tuple(interfaces)
         self.mpirun = mpirun
         self.mpicc = mpicc
@@ -85,7 +90,7 @@ def measure(
     hosts: Mapping[str, str],
     options: Options,
     *,
-    suspects: Callable[[Measurement], Iterable[tuple[str, str]]] | None = None,
+    suspects: Callable[[Measurement], Iterable[tuple[str, str]]] | None = suspected,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
     """Measure the pairs of ``hosts`` (inventory name: the name for the host list) from the head.
@@ -274,13 +279,18 @@ class _Run:
         command = mpirun.command(
             dialect, ["sh", "-c", _text("build.sh"), "ddlcheck-rank", _source(), o.mpicc, *arguments],
             mpirun=o.mpirun, hostfile=path, ranks=len(names) * o.per_node, per_node=o.per_node,
-            transport=o.transport, interfaces=o.interfaces, agent=o.agent, env=o.env, root=self.root,
+            transport=o.force, interfaces=o.interfaces, agent=o.agent, env=o.env, root=self.root,
             shared_cores=o.shared_cores, extra=o.extra,
         )  # fmt: skip
         self.out.command = [*command[: command.index("sh")], "ddlcheck-rank", *arguments]
         collector = Collector()
-        # One pipe for both, for the launcher's complaints are on stderr, and its status as a last event.
-        script = '"$@" 2>&1; echo "@ddlcheck@ {\\"t\\":\\"exit\\",\\"rc\\":$?}"'
+        # One pipe for both, for the launcher's complaints are on stderr; its status as a last event; and an
+        # empty line a second, so that we notice when nothing is said any more.
+        script = (
+            '(while sleep 1; do echo; done) & "$@" 2>&1; rc=$?; kill $!; '
+            'echo "@ddlcheck@ {\\"t\\":\\"exit\\",\\"rc\\":$rc}"'
+        )
+        dying = 0.0
         try:
             for line in self.head.stream(["sh", "-c", script, "sh", *command], deadline=left + 5, env={}):
                 event = collector.feed(line)
@@ -288,6 +298,11 @@ class _Run:
                     self.progress(f"{event}")
                 elif event is not None and event["t"] == "pair":
                     self.progress("")
+                # The daemon of a node that does not answer would keep the launcher waiting for ever.
+                if not dying and collector.over:
+                    dying = time.monotonic()
+                if dying and time.monotonic() > dying + DYING:
+                    break
         except NodeError as error:
             collector.feed(f"ddlcheck: {error}")
             if error.reason != "timeout":

@@ -98,6 +98,8 @@ class Collector:
         if MARK.strip() in line:
             self.dropped += 1
             return None
+        if not line:
+            return None
         line = line[:MAX_LINE].rstrip() + "\n"
         if len(self._first) < KEEP:
             self._first += line
@@ -114,6 +116,12 @@ class Collector:
     def rc(self) -> int | None:
         """The launcher's exit status; None when it did not get to say it."""
         return self.events["exit"][-1]["rc"] if self.events["exit"] else None
+
+    @property
+    def over(self) -> bool:
+        """Whether the launch is at its end: a rank was ended, or all that answer have said their last word."""
+        silent = len(self.events["silent"])
+        return bool(self.events["stuck"]) or (bool(silent) and len(self.events["bye"]) >= self.size - silent)
 
     @property
     def size(self) -> int:

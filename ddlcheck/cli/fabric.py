@@ -1,0 +1,230 @@
+"""`ddlcheck fabric`: MPI between every pair, measured and judged; or a matrix that others measured."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ddlcheck.cli import _options
+from ddlcheck.errors import NodeError, UsageError
+from ddlcheck.report import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ddlcheck.fabric.stage import Options
+    from ddlcheck.inventory import Inventory
+    from ddlcheck.matrix import Matrix
+    from ddlcheck.outliers import Findings
+    from ddlcheck.verdict import Verdict
+    from ddlcheck.wants import Answer
+
+HELP = "measure MPI between every pair of nodes, and name what is slow; or judge a matrix of another tool"
+_PROMISE = "MPI between every pair of nodes works over the declared transport, and none is slower than its peers."
+#: A file beyond this holds no matrix that could be judged.
+_MAX = 2 << 30
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the words."""
+    parser.add_argument("inventory", nargs="?", help="any Ansible inventory: file, directory, script, or a,b,")
+    parser.add_argument("--limit", "-l", default="", metavar="PATTERN", help="measure only these hosts or groups")
+    parser.add_argument("--extra-vars", "-e", action="append", default=[], metavar="VAR=VALUE")
+    parser.add_argument("--vault-password-file", default="", metavar="FILE")
+    parser.add_argument("--from-matrix", type=pathlib.Path, metavar="FILE", help="judge JSON, CSV or mpiGraph output")
+    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="BYTES,…", help="8,1M; below 64K latency")
+    parser.add_argument("--iterations", type=_number, default=1000, metavar="N", help="at most, of a measurement (1000)")
+    parser.add_argument("--time-budget", type=_options.seconds, default=600.0, metavar="S", help="for everything (600)")
+    parser.add_argument("--per-node", type=_number, default=1, metavar="N", help="ranks, one for each rail (1)")
+    parser.add_argument("--rails", default="", metavar="HCA:PORT,…", help="the device of each rank of a node")
+    parser.add_argument("--pairs", type=_pairs, metavar="full|sample:K", help="by default what fits the time")
+    parser.add_argument("--patience", type=_options.seconds, default=10.0, metavar="S", help="for a pair (10)")
+    parser.add_argument("--shared-cores", action="store_true", help="several nodes share this machine's cores")
+    parser.add_argument("--html", type=pathlib.Path, metavar="FILE", help="write heat maps, in one file")
+    parser.add_argument("--good-hosts", type=pathlib.Path, metavar="FILE", help="write a host file of what passed")
+    parser.add_argument("--baseline", type=pathlib.Path, metavar="FILE", help="compare with it; save it if missing")
+    _options.reports(parser)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+    return int(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    out = []
+    for word in text.split(","):
+        factor = {"K": 1 << 10, "M": 1 << 20}.get(word[-1:].upper(), 1)
+        digits = word[:-1] if factor > 1 else word
+        if not digits.isdigit() or not 0 < int(digits) * factor <= 64 << 20:
+            raise argparse.ArgumentTypeError(f"{word!r} is not a size from 1 to 64M")
+        out.append(int(digits) * factor)
+    if len(out) > 8:  # noqa: PLR2004 - MAX_SIZES in rank.c
+        raise argparse.ArgumentTypeError("more than 8 sizes")
+    return tuple(out)
+
+
+def _pairs(text: str) -> str:
+    kind, _, number = text.partition(":")
+    if text != "full" and (kind != "sample" or not number.isdigit() or int(number) < 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither full nor sample:K")
+    return text
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure or read, judge, render."""
+    from ddlcheck import outliers  # noqa: PLC0415
+
+    _options.writable(args)
+    for path in (args.html, args.good_hosts, args.baseline):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise UsageError(f"{path}: cannot be written there")
+    began, clock = time.time(), time.monotonic()
+    if args.from_matrix:
+        if args.inventory:
+            raise UsageError("--from-matrix judges a file: it takes no inventory")
+        matrix, verdicts, findings = _judge_file(args.from_matrix)
+        source, hosts = str(args.from_matrix), {node: node for node in matrix.nodes}
+    elif args.inventory:
+        matrix, verdicts, source, hosts = _measure(args)
+        findings = outliers.find(matrix) if _any(matrix) else None
+    else:
+        raise UsageError("give an inventory, or --from-matrix FILE")
+    if args.baseline and _any(matrix):
+        verdicts += _baseline(args.baseline, matrix)
+    for verdict in verdicts:
+        verdict.promise = "fabric"
+    result = Result(
+        source=source, nodes=matrix.nodes, promises={"fabric": _PROMISE}, verdicts=verdicts, started=began,
+        seconds=time.monotonic() - clock, own_names={node: (node,) for node in matrix.nodes},
+    )  # fmt: skip
+    _options.emit(result, args)
+    if findings is not None and "-" not in (str(args.json), str(args.junit)):
+        from ddlcheck.report import matrix_text  # noqa: PLC0415
+
+        sys.stdout.write(matrix_text.render(matrix))
+    _files(args, matrix, findings, result, hosts)
+    return result.exit
+
+
+def _any(matrix: Matrix) -> bool:
+    return matrix.latency is not None or matrix.bandwidth is not None
+
+
+def _read(path: pathlib.Path) -> Matrix:
+    from ddlcheck import matrix  # noqa: PLC0415
+
+    try:
+        if path.stat().st_size > _MAX:
+            raise UsageError(f"{path}: larger than any matrix that can be judged")
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not text") from None
+    try:
+        return matrix.load(text)
+    except UsageError as exc:
+        raise UsageError(f"{path}: {exc}") from None
+
+
+def _judge_file(path: pathlib.Path) -> tuple[Matrix, list[Verdict], Findings]:
+    from ddlcheck import blame, outliers  # noqa: PLC0415
+
+    matrix = _read(path)
+    findings = outliers.find(matrix)
+    return matrix, [*blame.unmeasured(matrix), *blame.judge(matrix, findings)], findings
+
+
+def _measure(args: argparse.Namespace) -> tuple[Matrix, list[Verdict], str, dict[str, str]]:
+    from ddlcheck import inventory, matrix  # noqa: PLC0415
+    from ddlcheck import run as runner  # noqa: PLC0415
+    from ddlcheck.wants import key  # noqa: PLC0415
+
+    found = inventory.load(
+        args.inventory, limit=args.limit, vault_password_file=args.vault_password_file,
+        extra_vars=_options.variables(args.extra_vars),
+    )  # fmt: skip
+    checks = runner.select(only="fabric")
+    gathered = _gather(found, checks, args)
+    verdicts = runner.judge(checks, found.intents, gathered)
+    want = key({"op": "fabric"})
+    parts = [got[want].data for got in gathered.values() if not isinstance(got, NodeError) and want in got]
+    racks = {node: str(intent["rack"]) for node, intent in found.intents.items() if str(intent["rack"])}
+    whole = matrix.from_pairs([n.name for n in found.nodes], [p for part in parts for p in part["pairs"]], racks)
+    return whole, verdicts, found.source, {node: intent.mpi_name for node, intent in found.intents.items()}
+
+
+def _gather(
+    found: Inventory, checks: Mapping[str, object], args: argparse.Namespace
+) -> dict[str, dict[str, Answer] | NodeError]:
+    from ddlcheck import run as runner  # noqa: PLC0415
+    from ddlcheck.cli import _progress  # noqa: PLC0415
+    from ddlcheck.fabric import WANT, stage  # noqa: PLC0415
+    from ddlcheck.probes import transport  # noqa: PLC0415
+    from ddlcheck.probes.head import AgentHead  # noqa: PLC0415
+    from ddlcheck.wants import Answer, key  # noqa: PLC0415
+
+    names = [node.name for node in found.nodes]
+    wanted = runner.plan(checks, found.intents, names)  # type: ignore[arg-type]
+    with _progress.Progress(len(names), quiet=not sys.stderr.isatty()) as progress:
+        try:
+            gathered = runner.gather(found.nodes, wanted, transport.ask, progress=progress.node)
+            up = [node for node in found.nodes if not isinstance(gathered[node.name], NodeError)]
+            if up:
+                first = found.intents[up[0].name]
+                hosts = {node.name: found.intents[node.name].mpi_name for node in up}
+                head = AgentHead(up[0], str(first["ssh_mesh_user"]))
+                measured = stage.measure(
+                    head, hosts, _stage_options(args, dict(first.cluster[up[0].name])), progress=lambda t: t and progress.say(t)
+                )
+                for name, part in measured.by_node().items():
+                    gathered[name][key(WANT)] = Answer(data=part, ms=measured.seconds * 1000)  # type: ignore[index]
+        finally:
+            transport.close()
+    return gathered
+
+
+def _stage_options(args: argparse.Namespace, values: Mapping[str, object]) -> Options:
+    from ddlcheck.fabric import stage  # noqa: PLC0415
+
+    prefix, interface = str(values["openmpi_prefix"]), str(values["interfaces_fabric"])
+    binaries = "" if prefix in ("", "/usr") else f"{prefix}/bin/"
+    return stage.Options(
+        sizes=args.sizes, iterations=args.iterations, per_node=args.per_node, patience=args.patience,
+        time_budget=args.time_budget, pairs=args.pairs or "", transport=str(values["openmpi_transport"]),
+        interfaces=[interface] if interface else [], mpirun=f"{binaries}mpirun", mpicc=f"{binaries}mpicc",
+        rails=[word for word in args.rails.split(",") if word], shared_cores=args.shared_cores,
+    )  # fmt: skip
+
+
+def _baseline(path: pathlib.Path, matrix: Matrix) -> list[Verdict]:
+    import json  # noqa: PLC0415
+
+    from ddlcheck import drift, saved  # noqa: PLC0415
+
+    if path.exists():
+        return list(drift.compare(_read(path), matrix))
+    saved.write(path, json.dumps(matrix.to_json()) + "\n")
+    print(f"saved as the baseline: {path}", file=sys.stderr)
+    return []
+
+
+def _files(
+    args: argparse.Namespace, matrix: Matrix, findings: Findings | None, result: Result, hosts: Mapping[str, str]
+) -> None:
+    from ddlcheck import saved  # noqa: PLC0415
+    from ddlcheck.verdict import Status  # noqa: PLC0415
+
+    if args.html:
+        from ddlcheck.report import matrix_html  # noqa: PLC0415
+
+        saved.write(args.html, matrix_html.render(matrix, findings, result.verdicts, source=result.source))
+    if args.good_hosts:
+        bad = {node for v in result.verdicts if v.status in (Status.FAIL, Status.UNKNOWN) for node in v.nodes}
+        good = [hosts.get(node, node) for node in matrix.nodes if node not in bad]
+        saved.write(args.good_hosts, "".join(f"{host} slots={args.per_node}\n" for host in good))
