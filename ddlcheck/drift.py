@@ -75,7 +75,8 @@ def _metric(
         was, has = float(np.nanmedian(old[where])), float(np.nanmedian(new[where]))
         yield Verdict(
             Status.WARN,
-            f"{' and '.join(culprit.nodes)}: {metric} {has:.6g} {_UNIT[metric]}, in the baseline {was:.6g} {_UNIT[metric]}",
+            f"{' and '.join(culprit.nodes)}: {metric} {has:.6g} {_UNIT[metric]}, "
+            f"in the baseline {was:.6g} {_UNIT[metric]}",
             promised="as in the baseline", cause=f"this {culprit.kind} changed, the others did not",
             remedy="inspect", nodes=culprit.nodes,
             evidence={"kind": culprit.kind, "metric": metric, "baseline": was, "now": has},

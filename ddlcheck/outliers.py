@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ddlcheck import clusters
+from ddlcheck.clusters import deviation
 from ddlcheck.matrix import METRICS
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 #: Slowness (ratio) that matters, by kind: a node is judged by many values, a link by a single one.
 MATERIAL = {"node": 1.1, "pair": 1.25, "link": 1.5}
-#: Standard deviations of noise; MAD to standard deviation of a normal distribution is 1.4826.
-_NODE_SIGMAS, _PAIR_SIGMAS, _MAD = 6.0, 8.0, 1.4826
+#: Standard deviations of noise.
+_NODE_SIGMAS, _PAIR_SIGMAS = 6.0, 8.0
 #: False alarms a matrix may have by the tail of its noise.
 _ALPHA = 0.05
 #: However heavy the tail: this much slower than its peers is named.
@@ -109,17 +111,11 @@ def _low_median(values: Table, axis: int = 1) -> Table:
     return np.take_along_axis(ordered, index, axis=axis).squeeze(axis)
 
 
-def _deviation(values: Table) -> float:
-    """Return the standard deviation that the median absolute deviation stands for."""
-    found = values[~np.isnan(values)]
-    return float(np.median(np.abs(found - np.median(found))) * _MAD) if found.size else 0.0
-
-
 def _codes(matrix: Matrix, out: Findings) -> NDArray[np.int64]:
     """Return a rack number for each node; a node without a rack is alone in its own."""
     racks = matrix.rack
     if not racks:
-        racks = _clusters(matrix)
+        racks = clusters.find(matrix)
         out.inferred = bool(racks)
         if racks:
             groups = len(set(racks.values()))
@@ -128,56 +124,6 @@ def _codes(matrix: Matrix, out: Findings) -> NDArray[np.int64]:
     numbers: dict[str, int] = {}
     known = [numbers.setdefault(racks[x], len(numbers)) if x in racks else -1 - i for i, x in enumerate(matrix.nodes)]
     return np.array(known, dtype=np.int64)
-
-
-def _clusters(matrix: Matrix) -> dict[str, str]:
-    """Return groups of nodes that are near each other, where the matrix falls apart into such; else nothing."""
-    table = matrix.latency if matrix.latency is not None else matrix.bandwidth
-    n = len(matrix.nodes)
-    if table is None or n < 8:  # noqa: PLR2004 - two groups of four
-        return {}
-    y = np.log(table) if table is matrix.latency else -np.log(table)
-    y = np.fmin(y, y.T)
-    values = np.sort(y[~np.isnan(y)])
-    values = values[:: max(1, values.size // 20000)]
-    cut = _split(values)
-    if cut is None:
-        return {}
-    near = y < cut
-    group = np.full(n, -1)
-    for i in range(n):
-        if group[i] < 0:
-            todo = [i]
-            while todo:
-                k = todo.pop()
-                fresh = np.flatnonzero(near[k] & (group < 0))
-                group[fresh] = i
-                todo.extend(fresh.tolist())
-    sizes = {g: int((group == g).sum()) for g in set(group.tolist()) if g >= 0}
-    real = {g for g, size in sizes.items() if size > 1}
-    inside = np.isin(group, list(real))
-    same = (group[:, None] == group[None, :]) & inside[:, None] & ~np.isnan(y)
-    if len(real) < 2 or inside.sum() < 0.8 * n or near[same].mean() < 0.9:  # noqa: PLR2004 - most of them, truly near
-        return {}
-    numbers = {g: i + 1 for i, g in enumerate(sorted(real))}
-    return {node: f"group {numbers[g]}" for node, g in zip(matrix.nodes, group.tolist(), strict=True) if g in real}
-
-
-def _split(values: Table) -> float | None:
-    """Return where sorted values fall into two kinds (Otsu), or None where they are of one kind."""
-    total, count = values.sum(), values.size
-    below = np.cumsum(values)[:-1]
-    k = np.arange(1, count)
-    between = (total * k / count - below) ** 2 / (k * (count - k))
-    at = int(np.argmax(between)) + 1
-    low, high = values[:at], values[at:]
-    if min(low.size, high.size) < 0.02 * count:
-        return None
-    gap = float(np.median(high) - np.median(low))
-    # A thing cut in two halves has a gap of 1.6 deviations of the whole, and so about 2.7 of its halves.
-    if gap < 6 * max(_deviation(low), _deviation(high), 0.005):
-        return None
-    return float((np.median(low) + np.median(high)) / 2)
 
 
 class _Judge:
@@ -242,7 +188,7 @@ class _Judge:
         # Two effects a node were fitted to them; and of few values the spread is not known well.
         lost = max(found - 2 * self.n, found / 4, 1)
         floor = 0.05 if self.n <= 4 else 0.03 if self.n < 8 else 0.01 if self.n < 16 else 0.002  # noqa: PLR2004
-        return max(_deviation(residual) * math.sqrt(found / lost), floor)
+        return max(deviation(residual) * math.sqrt(found / lost), floor)
 
     def _nodes(self, send: Table, receive: Table) -> NDArray[np.bool_]:
         """Name slow nodes and directions of nodes; return which senders (0) and receivers (1) are."""
@@ -252,7 +198,7 @@ class _Judge:
         for side, effect in enumerate((send, receive)):
             counts = self.known.sum(axis=1 - side)
             own = 1.2533 * self.sigma / np.sqrt(np.maximum(counts, 1))  # a median's standard error
-            limits.append(np.maximum(material, _NODE_SIGMAS * np.maximum(own, _deviation(effect))))
+            limits.append(np.maximum(material, _NODE_SIGMAS * np.maximum(own, deviation(effect))))
             slow[side] = effect > limits[side]
         for i in np.flatnonzero(slow.any(axis=0)).tolist():
             effects = np.array([send[i], receive[i]])

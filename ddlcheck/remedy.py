@@ -38,7 +38,7 @@ def apply(
 ) -> None:
     """Apply these roles (all of site.yml when none is named); raise `DdlcheckError` when Ansible fails.
 
-    Ansible's own output goes to stdout as it comes, unless ``quiet``.
+    Ansible's own output goes to stdout as it comes, but for what was right already; nothing when ``quiet``.
     """
     import ansible_runner  # noqa: PLC0415 - 80 ms, and only this needs it
 
@@ -53,7 +53,13 @@ def apply(
             executable_cmd=str(beside) if beside.exists() else "ansible-playbook",
             cmdline_args=[*words, *extra],
             host_cwd=str(tree),
-            envvars={"ANSIBLE_CONFIG": str(tree / "ansible.cfg"), "ANSIBLE_ROLES_PATH": str(tree / "roles")},
+            envvars={
+                "ANSIBLE_CONFIG": str(tree / "ansible.cfg"),
+                "ANSIBLE_ROLES_PATH": str(tree / "roles"),
+                "ANSIBLE_DISPLAY_OK_HOSTS": "no",
+                "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "no",
+                **({} if sys.stdout.isatty() else {"ANSIBLE_NOCOLOR": "1"}),
+            },
             private_data_dir=private,
             quiet=quiet,
         )

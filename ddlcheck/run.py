@@ -222,15 +222,9 @@ def _unreachable(promise: str, node: str, error: NodeError) -> Verdict:
 
 
 def _reconciled(verdicts: list[Verdict]) -> list[Verdict]:
-    """Drop a node's own pass where the nodes together say worse of it: one answer for each pair."""
-    worse = {
-        (v.promise, node)
-        for v in verdicts
-        for node in v.nodes
-        if len(v.nodes) >= 1 and v.status in (Status.FAIL, Status.UNKNOWN, Status.WARN)
-    }
-    return [
-        v for v in verdicts
-        if v.status not in (Status.PASS, Status.SKIP)
-        or not all((v.promise, node) in worse for node in v.nodes)
-    ]  # fmt: skip
+    """Drop what is said of nodes of which worse is said: one answer for each promise and node."""
+    worst: dict[tuple[str, str], Status] = {}
+    for v in verdicts:
+        for node in v.nodes:
+            worst[v.promise, node] = max(v.status, worst.get((v.promise, node), Status.SKIP))
+    return [v for v in verdicts if not all(worst[v.promise, node] > v.status for node in v.nodes)]

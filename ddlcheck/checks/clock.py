@@ -11,7 +11,7 @@ from ddlcheck.wants import now, read_all, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ddlcheck.checks import Seen
     from ddlcheck.intent import Intent
@@ -21,8 +21,7 @@ DAEMONS = ("chrony.service", "chronyd.service", "ntpsec.service", "ntp.service",
            "systemd-timesyncd.service")  # fmt: skip
 TIMESYNC = "/run/systemd/timesync/synchronized"
 _LEAP, _FIELDS = 13, 14  # `chronyc -c tracking`: fourteen fields, the last says whether it is synchronised
-_LAST = 1e11  # seconds: the year 5138
-_NTP = ":007B "  # port 123, as /proc/net/udp writes it
+_LAST, _NTP = 1e11, ":007B "  # seconds: the year 5138; port 123, as /proc/net/udp writes it
 
 
 def wants(intent: Intent) -> Wants:  # noqa: ARG001 - the Protocol's
@@ -96,21 +95,34 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     if surely > most:
         far = sorted(offsets, key=lambda node: -abs(middles[node] - median))
         odd = [node for node in far if abs(middles[node] - median) > most] or far[:1]
-        if len(offsets) == 2:  # noqa: PLR2004 - neither is the odd one
-            odd = list(offsets)
+        odd = odd if len(offsets) > 2 else list(offsets)  # noqa: PLR2004 - of two, neither is the odd one
         verdict.status, verdict.remedy, verdict.nodes = Status.FAIL, "clock", tuple(odd)
         verdict.seen = f"{surely:.3g} s apart"
-        verdict.cause = f"the clock of {odd[0]} is {abs(middles[odd[0]] - median):.3g} s off the median of the nodes"
-        if len(offsets) == 2:  # noqa: PLR2004
-            verdict.cause = f"the clocks of {odd[0]} and {odd[1]} differ: ask their daemons (chronyc tracking)"
+        verdict.cause = f"the clock of {' and '.join(odd[:3])} is off the median of the nodes (chronyc tracking)"
         verdict.evidence["offsets_s"] = {node: round(middles[node] - median, 3) for node in far[:20]}
-    elif possibly > most:
+    elif possibly > most and not 0 <= (daemons := _bound(seen, offsets)) <= most:
         wide = max(offsets, key=lambda node: offsets[node][1] - offsets[node][0])
         verdict.status, verdict.remedy = Status.WARN, "wait"
         verdict.seen = f"between {max(surely, 0.0):.2g} and {possibly:.2g} s apart"
         verdict.cause = f"{wide} took too long to answer for a closer look: ask again, with fewer --forks"
         verdict.evidence["slowest"] = wide
+    elif possibly > most:  # too slow an answer to tell by, but the daemons can
+        verdict.seen = f"at most {daemons:.2g} s apart, say the daemons"
+        verdict.evidence["daemons_s"] = round(daemons, 6)
     return [verdict]
+
+
+def _bound(seen: Mapping[str, Seen], nodes: Iterable[str]) -> float:
+    """Return how far apart two clocks can be by what chronyd says of each; below 0 when one says nothing."""
+    errors = []
+    for node in nodes:
+        fields = seen[node]["tracking"].text.strip().split(",")
+        try:
+            offset, delay, dispersion = (abs(float(fields[i])) for i in (4, 10, 11))
+        except (ValueError, IndexError):
+            return -1.0
+        errors.append(offset + delay / 2 + dispersion if fields[_LEAP:] == ["Normal"] else _LAST)
+    return 2 * max(errors)
 
 
 def _interval(got: Answer) -> tuple[float, float]:
@@ -132,7 +144,7 @@ def _running(got: Answer) -> list[str]:
     states = got.need(rc=None).split()
     if len(states) != len(DAEMONS):
         raise NotSeen(f"systemctl is-active: {(got.err or got.text).strip()[:100]}")
-    return list(dict.fromkeys(unit for unit, state in zip(DAEMONS, states, strict=True) if state == "active"))
+    return [unit for unit, state in zip(DAEMONS, states, strict=True) if state == "active"]
 
 
 def _synchronised(seen: Seen, running: Sequence[str], files: Mapping[str, object]) -> bool | None:

@@ -33,7 +33,7 @@ def wants(intent: Intent) -> Wants:
     return {
         "addresses": run("ip", "-j", "addr"),
         "nccl": read(NCCL),
-        "mpi": read_all(f"{prefix}/etc/{MPI}", f"/etc/openmpi*/{MPI}"),
+        "mpi": read_all(f"{prefix}/etc/{MPI}", f"/etc/openmpi*/{MPI}", f"/usr/lib64/openmpi/etc/{MPI}"),
     }
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ddlcheck.wants import Answer, Wants
 
 LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d/*.conf")
+PAM = tuple(f"/etc/pam.d/{name}" for name in (
+    "sshd", "su", "su-l", "common-session", "common-session-noninteractive", "password-auth", "system-auth", "postlogin"
+))  # fmt: skip
 SSHD = ("/etc/ssh/sshd_config.d/*.conf", "/etc/ssh/sshd_config")
 
 
@@ -31,7 +34,7 @@ def wants(intent: Intent) -> Wants:
     login = run("su", "-l", "-c", "ulimit -S -l; ulimit -H -l", "--", user) if user else None
     return {
         "session": session(), "daemons": proc(daemons, "limits"), "rank": rank(), "init": read("/proc/1/status"),
-        "limits": read_all(*LIMITS), "pam": read_all("/etc/pam.d/*"), "sshd": read_all(*SSHD),
+        "limits": read_all(*LIMITS), "pam": read_all(*PAM), "sshd": read_all(*SSHD),
         "units": read_all("/etc/systemd/system.conf", "/etc/systemd/system.conf.d/*.conf", *drop_ins),
         **({"login": login} if login else {}),
     }  # fmt: skip

@@ -85,8 +85,8 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
             continue  # its own verdict says so
         if _version(said):
             by.setdefault((_version(said), *sorted(said["build"])), []).append(node)
-    usual = max(by, key=lambda build: len(by[build]), default=())
-    tie = [len(nodes) for nodes in by.values()].count(len(by[usual])) > 1
+    usual = max(by, key=lambda build: len(by[build]), default=("",))
+    tie = [len(nodes) for nodes in by.values()].count(len(by.get(usual, ()))) > 1
     return [
         Verdict(
             Status.FAIL, f"Open MPI {build[0]}", promised=f"Open MPI {usual[0]}, as {len(by[usual])} nodes have",

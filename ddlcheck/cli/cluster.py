@@ -34,6 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=_options.seconds, default=60.0, metavar="S", help="seconds a node may take (60)"
     )
     parser.add_argument(
+        "--time-budget", type=_options.seconds, default=600.0, metavar="S", help="seconds for the fabric (600)"
+    )
+    parser.add_argument(
         "--extra-vars", "-e", action="append", default=[], metavar="VAR=VALUE", help="override a declared variable"
     )
     parser.add_argument("--vault-password-file", default="", metavar="FILE")

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--extra-vars", "-e", action="append", default=[], metavar="VAR=VALUE")
     parser.add_argument("--vault-password-file", default="", metavar="FILE")
     parser.add_argument("--from-matrix", type=pathlib.Path, metavar="FILE", help="judge JSON, CSV or mpiGraph output")
-    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="BYTES,…", help="8,1M; below 64K latency")
+    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="BYTES,…", help="8,1M")
     parser.add_argument("--iterations", type=_number, default=1000, metavar="N", help="at most, of a measurement (1000)")
     parser.add_argument("--time-budget", type=_options.seconds, default=600.0, metavar="S", help="for everything (600)")
     parser.add_argument("--per-node", type=_number, default=1, metavar="N", help="ranks, one for each rail (1)")
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) <= 1_000_000:
+    if not text.isdigit() or not 0 < int(text) <= 1_000_000:  # noqa: PLR2004 - more than anybody waits for
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
     return int(text)
 
@@ -87,11 +87,11 @@ def run(args: argparse.Namespace) -> int:
     if args.from_matrix:
         if args.inventory:
             raise UsageError("--from-matrix judges a file: it takes no inventory")
-        matrix, verdicts, findings = _judge_file(args.from_matrix)
+        matrix, verdicts, found = _judge_file(args.from_matrix)
         source, hosts = str(args.from_matrix), {node: node for node in matrix.nodes}
     elif args.inventory:
         matrix, verdicts, source, hosts = _measure(args)
-        findings = outliers.find(matrix) if _any(matrix) else None
+        found = outliers.find(matrix) if _any(matrix) else None
     else:
         raise UsageError("give an inventory, or --from-matrix FILE")
     if args.baseline and _any(matrix):
@@ -103,11 +103,11 @@ def run(args: argparse.Namespace) -> int:
         seconds=time.monotonic() - clock, own_names={node: (node,) for node in matrix.nodes},
     )  # fmt: skip
     _options.emit(result, args)
-    if findings is not None and "-" not in (str(args.json), str(args.junit)):
+    if found is not None and "-" not in (str(args.json), str(args.junit)):
         from ddlcheck.report import matrix_text  # noqa: PLC0415
 
         sys.stdout.write(matrix_text.render(matrix))
-    _files(args, matrix, findings, result, hosts)
+    _files(args, matrix, found, result, hosts)
     return result.exit
 
 
@@ -132,7 +132,7 @@ def _read(path: pathlib.Path) -> Matrix:
         raise UsageError(f"{path}: {exc}") from None
 
 
-def _judge_file(path: pathlib.Path) -> tuple[Matrix, list[Verdict], Findings]:
+def _judge_file(path: pathlib.Path) -> tuple[Matrix, list[Verdict], Findings | None]:
     from ddlcheck import blame, outliers  # noqa: PLC0415
 
     matrix = _read(path)
@@ -179,9 +179,8 @@ def _gather(
                 first = found.intents[up[0].name]
                 hosts = {node.name: found.intents[node.name].mpi_name for node in up}
                 head = AgentHead(up[0], str(first["ssh_mesh_user"]))
-                measured = stage.measure(
-                    head, hosts, _stage_options(args, dict(first.cluster[up[0].name])), progress=lambda t: t and progress.say(t)
-                )
+                options = _stage_options(args, first.cluster[up[0].name])
+                measured = stage.measure(head, hosts, options, progress=progress.say)
                 for name, part in measured.by_node().items():
                     gathered[name][key(WANT)] = Answer(data=part, ms=measured.seconds * 1000)  # type: ignore[index]
         finally:

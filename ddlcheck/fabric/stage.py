@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import gzip
-import shlex
 import time
 from importlib import resources
 
 from ddlcheck.errors import NodeError
 from ddlcheck.fabric import Measurement, mpirun, rounds
+from ddlcheck.fabric.alone import unstarted
 from ddlcheck.fabric.causes import classify
 from ddlcheck.fabric.names import Names
 from ddlcheck.fabric.second import suspected
@@ -17,7 +17,7 @@ from ddlcheck.fabric.stream import Collector
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ddlcheck.fabric import Head
     from ddlcheck.fabric.rounds import Pair
@@ -170,7 +170,8 @@ class _Run:
             return True
         self._fail(collector)
         if not built and not self.out.builds:
-            self._alone()
+            self.out.unstarted += unstarted(self.head, self._one_daemon, self.hosts)
+            self.progress(f"no daemon starts on {', '.join(self.out.unstarted)}" if self.out.unstarted else "")
         return False
 
     def _leave_out(self) -> bool:
@@ -179,33 +180,13 @@ class _Run:
         self.nodes = [node for node in self.nodes if node not in bad]
         return bool(bad) and len(self.nodes) > 1
 
-    def _alone(self) -> None:
-        """Start a daemon on each node by itself: who does not come is who stopped the others."""
+    def _one_daemon(self, path: str) -> list[str]:
         o, dialect = self.options, self.dialect
         assert dialect is not None  # noqa: S101 - `run` returned otherwise
-        # All at once would be more ssh than a head takes; a failing one waits for its time-out.
-        script = 'limit=$1 file=$2; shift 2; timeout -k 2 "$limit" "$@" 2>&1 >/dev/null; echo "@alone@ $file $?"'
-        for host_batch in _batches(list(self.hosts.items()), 16):
-            words = []
-            for node, host in host_batch:
-                path = self.head.put(mpirun.hostfile(dialect, [host], 1), f"fabric.{self.nodes.index(node)}")
-                command = mpirun.command(
-                    dialect, ["true"], mpirun=o.mpirun, hostfile=path, ranks=1, interfaces=o.interfaces, agent=o.agent,
-                    root=self.root, extra=o.extra,
-                )  # fmt: skip
-                words.append([node, shlex.join(["sh", "-c", script, "sh", "15", node, *command])])
-            both = "\n".join(f"({line}) &" for _, line in words) + "\nwait"
-            talk: list[str] = []
-            try:
-                talk.extend(self.head.stream(["sh", "-c", both], deadline=40, env={}))
-            except NodeError as error:
-                talk.append(str(error))
-            ended = {x[1]: x[2] for line in talk if line.startswith("@alone@ ") and len(x := line.split()) == 3}  # noqa: PLR2004
-            for node, _ in host_batch:
-                if ended.get(node) != "0":
-                    self.out.unstarted.append(node)
-        if self.out.unstarted:
-            self.progress(f"no daemon on {self.out.unstarted}")
+        return mpirun.command(
+            dialect, ["true"], mpirun=o.mpirun, hostfile=path, ranks=1, interfaces=o.interfaces, agent=o.agent,
+            root=self.root, extra=o.extra,
+        )  # fmt: skip
 
     def _plan(self, n: int) -> list[int]:
         of = rounds.count(n)
@@ -296,8 +277,6 @@ class _Run:
                 event = collector.feed(line)
                 if event is not None and event["t"] in ("hang", "stuck", "silent", "build"):
                     self.progress(f"{event}")
-                elif event is not None and event["t"] == "pair":
-                    self.progress("")
                 # The daemon of a node that does not answer would keep the launcher waiting for ever.
                 if not dying and collector.over:
                     dying = time.monotonic()
@@ -328,8 +307,3 @@ def _text(name: str) -> str:
 def _source() -> str:
     # mtime 0: equal sources give equal text, and so one program in the nodes' caches.
     return base64.b64encode(gzip.compress(_text("rank.c").encode(), 9, mtime=0)).decode()
-
-
-def _batches(items: Sequence[tuple[str, str]], size: int) -> Iterator[Sequence[tuple[str, str]]]:
-    for i in range(0, len(items), size):
-        yield items[i : i + size]
