@@ -140,6 +140,13 @@ def _env(names: list[str], given: options.Options) -> list[str]:
 def _interface(word: str) -> str:
     if word and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:/,-]*", word):
         raise UsageError(f"{word!r} is neither an interface nor a network such as 10.1.0.0/16")
+    for part in filter(None, word.split(",")):
+        try:
+            known = here.carries(part)
+        except ValueError as error:
+            raise UsageError(f"{part!r} is not a network such as 10.1.0.0/16") from error
+        if not known:
+            raise UsageError(f"this host has no interface {part!r}, only {', '.join(here.interfaces())}")
     return word
 
 

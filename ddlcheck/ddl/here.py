@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import shutil
 import socket
@@ -20,6 +21,29 @@ if TYPE_CHECKING:
 #: Prefixes every shell and the loader search anyway: no ``--prefix`` for these.
 _USUAL = ("/usr", "/", "/usr/local")
 _SECONDS = 20.0
+
+
+def carries(interface: str) -> bool:
+    """Whether this machine has an interface of that name, or an address in that network (CIDR form).
+
+    mpirun itself listens on it: a name that only the other nodes have ends the launch with a riddle.
+    """
+    # Without wheels for every Python in its older form; netifaces-plus has the same name.
+    import netifaces  # noqa: PLC0415 - only where an interface is named
+
+    if "/" not in interface:
+        return interface in netifaces.interfaces()
+    network = ipaddress.ip_network(interface, strict=False)
+    family = netifaces.AF_INET if network.version == 4 else netifaces.AF_INET6  # noqa: PLR2004
+    own = [entry["addr"] for name in netifaces.interfaces() for entry in netifaces.ifaddresses(name).get(family, [])]
+    return any(ipaddress.ip_address(address.partition("%")[0]) in network for address in own)
+
+
+def interfaces() -> list[str]:
+    """Return the names of this machine's interfaces."""
+    import netifaces  # noqa: PLC0415
+
+    return list(netifaces.interfaces())
 
 
 def find_mpi(program: str = "mpirun") -> Mpi | None:
