@@ -133,8 +133,8 @@ def _hint(seen: Seen, reason: str, way: str) -> str:
         there = any("/.ssh/id_" in path and int(size or 0) > 0 for *_, size, path in rows if size.isdigit())
         return "" if there else "the job user has no private key there (~/.ssh)"
     for mode, _, size, path in rows:
-        if "/.ssh/id_" not in path and int(mode[-2:-1] or 0) & 2:
-            return f"{path} is writable by its group ({mode}): sshd does not trust authorized_keys"
+        if "/.ssh/id_" not in path and set(mode[-2:]) & set("2367"):
+            return f"{path} is writable by others ({mode}): sshd does not trust authorized_keys"
         if path.endswith("authorized_keys") and size == "0":
             return f"{path} is empty"
     return "" if any(row[3].endswith("authorized_keys") for row in rows) else "the job user has no authorized_keys"

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--extra-vars", "-e", action="append", default=[], metavar="VAR=VALUE")
     parser.add_argument("--vault-password-file", default="", metavar="FILE")
     parser.add_argument("--from-matrix", type=pathlib.Path, metavar="FILE", help="judge JSON, CSV or mpiGraph output")
-    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="BYTES,…", help="8,1M")
+    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="SIZE,…", help="8,1M")
     parser.add_argument("--iterations", type=_number, default=1000, metavar="N", help="at most, of a measurement (1000)")
     parser.add_argument("--time-budget", type=_options.seconds, default=600.0, metavar="S", help="for everything (600)")
     parser.add_argument("--per-node", type=_number, default=1, metavar="N", help="ranks, one for each rail (1)")

@@ -55,9 +55,7 @@ class Names:
             if pair := self._pair(event):
                 turned = pair[0] != self.of(event["a"])
                 out.pairs.append(_record(event, pair, number, event["a"] % self.per_node, turned=turned))
-        for event in events["count"]:
-            if node := self.of(event["rank"]):
-                _count(out.counters.setdefault(node, {}), event)
+        self._counters(out)
         self._hung(out)
         lost = {node for e in events["silent"] if (node := self.of(e["rank"]))} | self._mute()
         out.silent.extend(sorted(lost - set(out.silent)))
@@ -70,6 +68,14 @@ class Names:
             if node := self.of(event["rank"]):
                 facts = {k: v for k, v in event.items() if k not in ("t", "rank", "size")}
                 out.ranks.setdefault(node, {}).update(facts)
+
+    def _counters(self, out: Measurement) -> None:
+        by_node: dict[str, list[Event]] = {}
+        for event in self.collector.events["count"]:
+            if node := self.of(event["rank"]):
+                by_node.setdefault(node, []).append(event)
+        for node, events in by_node.items():
+            _add_counters(out.counters.setdefault(node, {}), events)
 
     def _hung(self, out: Measurement) -> None:
         for event in self._broken():
@@ -115,12 +121,21 @@ def _record(event: Event, pair: tuple[str, str], number: int, rail: int, *, turn
     }  # fmt: skip
 
 
-def _count(counters: dict[str, Any], event: Event) -> None:
-    # A rank says its sums again and again: the last of a launch is the one that counts. Several ranks of a
-    # node saw the same devices: the largest sum holds the others' traffic, and payloads add up.
-    mine = counters.setdefault(event["phase"], {"payload": 0, "moved": {}, "by": {}})
-    mine["by"][str(event["rank"])] = event["payload"]
-    mine["payload"] = sum(mine["by"].values())
-    for device, (sent, received) in event["moved"].items():
-        old = mine["moved"].get(device, [0, 0])
-        mine["moved"][device] = [max(old[0], sent), max(old[1], received)]
+def _add_counters(out: dict[str, Any], events: Sequence[Event]) -> None:
+    """Add one node's counters of one launch, which ranks say again and again as sums from its start.
+
+    Several ranks of a node saw the same devices: the largest sum holds the others' traffic, and payloads add up.
+    """
+    payload: dict[tuple[str, int], int] = {}
+    moved: dict[tuple[str, str], list[int]] = {}
+    for event in events:
+        phase = event["phase"]
+        payload[phase, event["rank"]] = max(payload.get((phase, event["rank"]), 0), event["payload"])
+        for device, both in event["moved"].items():
+            old = moved.get((phase, device), [0, 0])
+            moved[phase, device] = [max(x, y) for x, y in zip(old, both, strict=True)]
+    for (phase, _), count in payload.items():
+        out.setdefault(phase, {"payload": 0, "moved": {}})["payload"] += count
+    for (phase, device), both in moved.items():
+        total = out[phase]["moved"].setdefault(device, [0, 0])
+        out[phase]["moved"][device] = [x + y for x, y in zip(total, both, strict=True)]
