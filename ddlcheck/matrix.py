@@ -209,7 +209,7 @@ def from_csv(text: str) -> Matrix:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(x.strip() for x in row)]
     except csv.Error as exc:
         raise UsageError(f"not CSV: {exc}") from None
-    head = [x.strip() for x in rows[0]]
+    head = [x.strip() for x in rows[0]] if rows else []
     if head[:2] == ["from", "to"]:
         return _from_list(head, rows[1:])
     if len(head) < 3:  # noqa: PLR2004 - a corner and two nodes

@@ -31,7 +31,7 @@ MATERIAL = {"node": 1.1, "pair": 1.25, "link": 1.5}
 #: Standard deviations of noise.
 _NODE_SIGMAS, _PAIR_SIGMAS = 6.0, 8.0
 #: False alarms a matrix may have by the tail of its noise.
-_ALPHA = 0.05
+_ALPHA = 0.01
 #: However heavy the tail: this much slower than its peers is named.
 _ALWAYS = 4.0
 #: A matrix with more culprits than this is not full of culprits: it has no common yardstick.
@@ -89,7 +89,7 @@ def find(matrix: Matrix) -> Findings:
     codes = _codes(matrix, out)
     for metric in METRICS:
         table = matrix.table(metric)
-        if table is not None:
+        if table is not None and not np.isnan(table).all():
             _Judge(matrix, metric, table, codes, out).judge()
     out.culprits.sort(key=lambda c: (-c.slower, c.kind, c.nodes))
     n = len(matrix.nodes)

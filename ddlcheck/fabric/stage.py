@@ -207,8 +207,8 @@ class _Run:
             names = Names(self.nodes, self.hosts, self.options.per_node, collector)
             lost = names.add_to(self.out, number)
             left = self._left(todo, number)
-            if number == 1 and planned is not None:
-                self.out.rounds["done"] = max((e["r"] + 1 for e in collector.events["pair"]), default=0)
+            if number == 1 and launch == 0:
+                self.out.rounds["done"] = len({e["r"] for e in collector.events["pair"]}) or self.out.rounds["done"]
             if not collector.events["rank"] or not collector.size:
                 self._fail(collector)
                 return

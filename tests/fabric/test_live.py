@@ -1,0 +1,166 @@
+"""MPI between nodes that are network namespaces: every fault is seen, and localised."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from ddlcheck import blame, matrix, outliers
+from ddlcheck.fabric.local import LocalHead
+from ddlcheck.fabric.stage import Options, measure
+from tests.fabric.namespaces import Namespaces, possible
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not shutil.which("mpirun") or not shutil.which("mpicc") or not possible(),
+        reason="needs root, network namespaces and Open MPI",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    with Namespaces(4, tmp_path_factory.mktemp("ns"), prefix="ft", net=79) as up:
+        yield up
+
+
+@pytest.fixture
+def clean(nodes):
+    yield nodes
+    for name in nodes.names:
+        subprocess.run([*nodes.enter(name), "iptables", "-F"], check=False, capture_output=True)
+        subprocess.run([*nodes.enter(name), "tc", "qdisc", "del", "dev", "eth0", "root"], check=False, capture_output=True)
+        for pid in nodes.pids(name):
+            os.kill(pid, signal.SIGKILL)
+
+
+def run(nodes, *, head=None, names=None, progress=lambda _: None, **more):
+    hosts = names or {f"node{i + 1}": name for i, name in enumerate(nodes.names)}
+    options = Options(ms=30, patience=4, shared_cores=True, agent=str(nodes.agent), time_budget=90, **more)
+    head = head or LocalHead(prefix=nodes.enter(nodes.names[0]))
+    return measure(head, hosts, options, progress=progress)
+
+
+def left_over(nodes):
+    end = time.monotonic() + 5
+    while any(nodes.pids(name) for name in nodes.names) and time.monotonic() < end:
+        time.sleep(0.1)
+    return [pid for name in nodes.names for pid in nodes.pids(name)]
+
+
+def met(found):
+    return {frozenset((p["a"], p["b"])) for p in found.pairs}
+
+
+def test_every_pair_is_measured_by_node_name_and_nothing_is_left_running(clean):
+    found = run(clean)
+    assert found.failure == {}
+    assert len(met(found)) == 6
+    assert set(found.ranks) == {"node1", "node2", "node3", "node4"}
+    assert all(p["bad"] == 0 and p["via"] == ["net:eth0", "net:eth0"] for p in found.pairs)
+    assert found.ranks["node2"]["host"] == "ft2"
+    assert found.ranks["node2"]["memlock_soft"]
+    sent = found.counters["node2"]["one_way"]
+    assert sent["moved"]["net:eth0"][0] >= sent["payload"] > 0
+    assert left_over(clean) == []
+
+
+def test_a_pair_whose_packets_are_dropped_is_named_and_the_others_are_measured(clean):
+    clean.block("ft2", "ft3")
+    found = run(clean)
+    assert [{h["a"], h["b"]} for h in found.hung] == [{"node2", "node3"}]
+    assert len(met(found)) == 5
+    assert left_over(clean) == []
+
+
+def test_a_node_that_is_slow_in_what_it_sends_is_named(clean):
+    clean.shape("ft2", "100mbit")
+    found = run(clean)
+    culprits = [c for c in outliers.find(matrix.from_pairs(found.nodes, found.pairs)).culprits if c.metric == "bandwidth"]
+    assert [(c.kind, c.nodes) for c in culprits] == [("send", ("node2",))]
+    assert culprits[0].ratio < 0.3
+    assert any(p["pass"] == 2 for p in found.pairs)
+
+
+def test_a_node_that_stops_in_the_middle_is_named_and_the_others_are_measured(clean):
+    done = []
+
+    class Stopping(LocalHead):
+        def stream(self, argv, **more):
+            for line in super().stream(argv, **more):
+                if '"t":"pair"' in line and not done:
+                    done.extend(clean.pids("ft3"))
+                    for pid in done:
+                        os.kill(pid, signal.SIGSTOP)
+                yield line
+
+    found = run(clean, head=Stopping(prefix=clean.enter("ft1")))
+    assert done
+    assert found.silent == ["node3"]
+    assert {frozenset(("node1", "node2")), frozenset(("node1", "node4")), frozenset(("node2", "node4"))} <= met(found)
+
+
+def test_a_killed_rank_is_no_pass(clean):
+    done = []
+
+    class Killing(LocalHead):
+        def stream(self, argv, **more):
+            for line in super().stream(argv, **more):
+                if '"t":"rank"' in line and not done:
+                    for pid in clean.pids("ft2"):
+                        with open(f"/proc/{pid}/comm") as file:
+                            if file.read().startswith("rank-"):
+                                done.append(pid)
+                                os.kill(pid, signal.SIGKILL)
+                yield line
+
+    found = run(clean, head=Killing(prefix=clean.enter("ft1")))
+    assert done
+    assert any("launched again" in note for note in found.notes) or found.failure
+
+
+def test_two_names_for_one_node_are_refused_or_noticed(clean):
+    found = run(clean, names={"node1": "ft1", "alias": "10.79.0.1", "node2": "ft2"})
+    stacks = [facts.get("stack") for facts in found.ranks.values()]
+    assert found.failure or len(stacks) != len(set(stacks))
+
+
+def test_no_compiler_is_said_by_every_node(clean):
+    found = run(clean, mpicc="/nonexistent/mpicc")
+    assert "no compiler" in next(iter(found.builds.values()))
+    assert "could not be built" in found.failure["cause"]
+    assert left_over(clean) == []
+
+
+def test_no_mpirun_is_said(clean):
+    assert "no mpirun" in run(clean, mpirun="/nonexistent/mpirun").failure["cause"]
+
+
+def test_nothing_is_left_when_the_reader_goes_away(clean):
+    class Leaving(LocalHead):
+        def stream(self, argv, **more):
+            for line in super().stream(argv, **more):
+                if '"t":"pair"' in line:
+                    raise KeyboardInterrupt
+                yield line
+
+    with pytest.raises(KeyboardInterrupt):
+        run(clean, head=Leaving(prefix=clean.enter("ft1")))
+    assert left_over(clean) == []
+
+
+def test_a_sample_of_rounds_is_said(clean):
+    found = run(clean, pairs="sample:1")
+    assert found.rounds == {"of": 3, "planned": 1, "done": 1}
+    assert len(met(found)) == 2
+
+
+def test_several_ranks_a_node_measure_their_rails(clean):
+    found = run(clean, per_node=2, pairs="sample:1")
+    assert {p["rail"] for p in found.pairs} == {0, 1}
+    assert len(found.pairs) == 4
+    assert list(blame.judge(matrix.from_pairs(found.nodes, found.pairs), outliers.find(matrix.from_pairs(found.nodes, found.pairs))))

@@ -1,0 +1,82 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddlcheck.fabric.stream import KEEP, MARK, Collector, parse
+
+PAIR = {
+    "t": "pair", "r": 0, "a": 0, "b": 1, "bad": 0, "at": 0, "via": ["net:eth0", "net:eth0"],
+    "lat": [{"size": 8, "n": 9, "median": 1.5, "p99": 2, "min": 1}],
+    "bw": [{"size": 1048576, "ab": 1000.5, "ba": 900, "both": 1500}],
+}  # fmt: skip
+
+
+def line(event):
+    return MARK + json.dumps(event)
+
+
+def test_a_pair_is_read():
+    assert parse(line(PAIR)) == PAIR
+
+
+def test_noise_before_the_mark_is_dropped():
+    assert parse("[node3:123] warning " + line(PAIR)) == PAIR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "hello", MARK, MARK + "{", MARK + "[]", MARK + "null", MARK + '{"t":[]}', MARK + '{"t":"what"}',
+        line(PAIR)[:-5], line(PAIR) + line(PAIR), MARK + '{"t":"exit","rc":true}', MARK + '{"t":"exit","rc":"0"}',
+        line({**PAIR, "via": ["x"]}), line({**PAIR, "via": [1, 2]}), line({**PAIR, "a": None}),
+        line({**PAIR, "bw": [{"size": 1}]}), line({**PAIR, "lat": [7]}), line({**PAIR, "lat": {}}),
+        line({**PAIR, "bw": [{**PAIR["bw"][0], "ab": -1}]}), line({**PAIR, "bw": [{**PAIR["bw"][0], "ab": float("nan")}]}),
+        line({**PAIR, "bw": [{**PAIR["bw"][0], "ab": float("inf")}]}),
+        line({"t": "count", "rank": 0, "phase": "latency", "payload": 1, "moved": {"lo": [1]}}),
+        line({"t": "build", "rank": 0, "host": "x" * 5000, "why": ""}), MARK + "[" * 4000,
+    ],
+)  # fmt: skip
+def test_what_cannot_be_believed_is_no_event(text):
+    assert parse(text) is None
+
+
+@given(st.text(max_size=300))
+def test_no_text_makes_the_parser_fall(text):
+    parse(MARK + text)
+    Collector().feed(text)
+
+
+def test_the_launchers_talk_keeps_its_beginning_and_its_end_and_no_more():
+    collector = Collector()
+    collector.feed("first words")
+    for i in range(20_000):
+        collector.feed(f"complaint {i}")
+    collector.feed("last words")
+    assert collector.talk.startswith("first words\n")
+    assert collector.talk.endswith("last words\n")
+    assert len(collector.talk) < 3 * KEEP
+
+
+def test_a_megabyte_in_one_line_is_cut():
+    collector = Collector()
+    collector.feed("x" * 5_000_000)
+    assert len(collector.talk) < 5000
+
+
+def test_broken_lines_of_ranks_are_counted():
+    collector = Collector()
+    collector.feed(line(PAIR)[:40])
+    assert collector.dropped == 1
+
+
+def test_the_launch_is_over_when_all_but_the_silent_have_said_goodbye():
+    collector = Collector()
+    for rank in range(3):
+        collector.feed(line({"t": "rank", "rank": rank, "size": 3, "host": "h", "mpi": "m"}))
+    collector.feed(line({"t": "silent", "rank": 2, "hub": 0, "r": 1}))
+    collector.feed(line({"t": "bye", "rank": 0}))
+    assert not collector.over
+    collector.feed(line({"t": "bye", "rank": 1}))
+    assert collector.over
