@@ -14,8 +14,8 @@ from ddlcheck.lab import lifecycle
 pytestmark = pytest.mark.lab
 ROOT = pathlib.Path(__file__).parents[2]
 #: What the verb imports on a node, beside ours.
-PACKAGES = ("ClusterShell", "paramiko", "yaml", "nacl", "bcrypt", "cryptography", "cffi", "invoke")
-FILES = ("_cffi_backend*.so", "paramiko-*.dist-info", "cryptography-*.dist-info")
+PACKAGES = ("ClusterShell", "paramiko", "yaml", "nacl", "bcrypt", "cryptography", "cffi", "invoke", "netifaces")
+FILES = ("_cffi_backend*.so", "_netifaces*.so", "paramiko-*.dist-info", "cryptography-*.dist-info")
 SAY = "echo $OMPI_COMM_WORLD_RANK $(hostname) $(grep Cpus_allowed_list /proc/self/status | cut -f2) $LD_LIBRARY_PATH"
 REFUSED = "The rankfile that was used claimed that a host was either not\nallocated"
 
