@@ -121,7 +121,8 @@ def _bound(seen: Mapping[str, Seen], nodes: Iterable[str]) -> float:
             offset, delay, dispersion = (abs(float(fields[i])) for i in (4, 10, 11))
         except (ValueError, IndexError):
             return -1.0
-        errors.append(offset + delay / 2 + dispersion if fields[_LEAP:] == ["Normal"] else _LAST)
+        error = offset + delay / 2 + dispersion
+        errors.append(error if error < _LAST and fields[_LEAP:] == ["Normal"] else _LAST)  # NaN is not below
     return 2 * max(errors)
 
 

@@ -53,8 +53,10 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         verdict.seen, verdict.cause = f"a login prints {noise.strip()[:40]!r}", WORDS["noisy shell"]
         verdict.remedy = "inspect"
     else:
-        tried = _edges(seen)
-        verdict.status, verdict.remedy, verdict.seen = Status.PASS, "", f"{len(tried)} peers tried"
+        tried, peers = _edges(seen), [intent.of(node).mpi_name for node in targets(intent.nodes, intent.node)]
+        if any(name not in tried for name in peers):
+            raise NotSeen("the node did not try every peer it was asked to try")
+        verdict.status, verdict.remedy, verdict.seen = Status.PASS, "", f"{len(peers)} peers tried"
     return verdict
 
 

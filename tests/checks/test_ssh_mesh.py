@@ -1,0 +1,207 @@
+"""The mesh: who cannot reach whom, why, and which node is to be looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddlcheck import edges
+from ddlcheck.verdict import Status
+from tests.checks.machine import GARBAGE, Cluster
+
+NODE = "minsky2"
+OK = {"rc": 0, "out": f"{edges.MARK}\n", "err": "", "ms": 1.0}
+# OpenSSH 9.2's own words, seen on the practice cluster.
+SAYS = {
+    "refused": "ssh: connect to host ib2 port 22: Connection refused\r\n",
+    "no route": "ssh: connect to host ib2 port 22: No route to host\r\n",
+    "timeout": "ssh: connect to host ib2 port 22: Connection timed out\r\n",
+    "name": "ssh: Could not resolve hostname ib2: Temporary failure in name resolution\r\n",
+    "host key unknown": "No ED25519 host key is known for ib2 and you have requested strict checking.\r\nHost key verification failed.\r\n",
+    "host key changed": "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\nHost key verification failed.\r\n",
+    "key refused": "ddl@ib2: Permission denied (publickey,password).\r\n",
+    "kex closed": "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 10.88.3.2 port 22\r\n",
+    "closed": "Connection closed by 10.88.3.2 port 22\r\n",
+}
+
+
+def cluster(**values):
+    return Cluster("ssh_mesh", **values)
+
+
+def fail(it, source, target, reason):
+    name = it.intents[target].mpi_name
+    it.seen[source]["edges"].data[name] = {"rc": 255, "out": "", "err": SAYS[reason], "ms": 1.0}
+    return it
+
+
+def everywhere(it, reason, *, source=None, target=None):
+    for a in it.seen:
+        for b in it.seen:
+            if a != b and source in (None, a) and target in (None, b):
+                fail(it, a, b, reason)
+    return it
+
+
+def test_every_ordered_pair_of_a_ready_cluster_was_tried():
+    (verdict,) = cluster().together()
+    assert (verdict.status, verdict.evidence["pairs"], verdict.evidence["of"]) == (Status.PASS, 12, 12)
+    assert verdict.evidence["seed"] is None
+
+
+def test_a_cluster_from_the_rack_resolves_no_peer():
+    bad = Cluster("ssh_mesh", "rack").bad()
+    assert {v.evidence["reason"] for v in bad} == {"name"}
+    assert {v.remedy for v in bad} == {"hosts_file"}
+    assert sorted(v.nodes[0] for v in bad) == ["minsky1", "minsky2", "minsky3", "minsky4"]
+
+
+@pytest.mark.parametrize("reason", list(SAYS))
+def test_the_client_s_words_are_classified(reason):
+    assert edges.classify({"rc": 255, "out": "", "err": SAYS[reason]}).reason == reason
+
+
+def test_a_late_attempt_is_a_timeout():
+    assert edges.classify({"rc": None, "out": "", "err": "ssh ib2 not done after 10 s"}).reason == "timeout"
+
+
+def test_a_missing_client_is_said_so():
+    assert edges.classify({"why": "missing", "err": "No such file: ssh"}).reason == "no ssh"
+
+
+def test_success_with_other_words_on_stdout_is_a_noisy_shell():
+    failure = edges.classify({"rc": 0, "out": f"Welcome\n{edges.MARK}\n", "err": ""})
+    assert (failure.reason, failure.remedy) == ("noisy shell", "inspect")
+
+
+def test_a_banner_on_stderr_is_no_noise():
+    assert edges.classify({**OK, "err": "Authorized use only\n"}) is None
+
+
+@pytest.mark.parametrize("got", [None, 3, [], {}, {"rc": "0", "out": f"{edges.MARK}\n"}, {"rc": False, "out": f"{edges.MARK}\n"}, {"rc": 0}])
+def test_what_is_no_attempt_is_never_a_success(got):
+    assert edges.classify(got) is not None
+
+
+def test_a_target_that_nobody_reaches_is_named_once():
+    (verdict,) = everywhere(cluster(), "refused", target=NODE).together()
+    assert (verdict.status, verdict.nodes, verdict.evidence["way"]) == (Status.FAIL, (NODE,), "from")
+    assert verdict.evidence["count"] == 3
+    assert "ListenAddress" in verdict.cause
+    assert verdict.remedy == "inspect"
+
+
+def test_a_source_that_reaches_nobody_is_named_once():
+    (verdict,) = everywhere(cluster(), "key refused", source=NODE).together()
+    assert (verdict.nodes, verdict.evidence["way"], verdict.remedy) == ((NODE,), "to", "ssh_mesh")
+
+
+def test_a_single_pair_is_blamed_on_the_end_its_reason_points_at():
+    (verdict,) = fail(cluster(), "minsky1", NODE, "host key changed").together()
+    assert verdict.nodes == ("minsky1",)
+    (verdict,) = fail(cluster(), "minsky1", NODE, "refused").together()
+    assert verdict.nodes == (NODE,)
+
+
+def test_two_faults_are_two_verdicts():
+    it = everywhere(everywhere(cluster(), "refused", target=NODE), "key refused", source="minsky4")
+    fail(it, "minsky4", NODE, "key refused")
+    assert sorted((v.nodes[0], v.evidence["reason"]) for v in it.together()) == [("minsky2", "refused"), ("minsky4", "key refused")]
+
+
+def test_a_node_that_did_not_answer_us_is_not_held_against_the_others():
+    it = everywhere(cluster(), "timeout", target=NODE)
+    del it.seen[NODE], it.intents[NODE]
+    (verdict,) = it.together()
+    assert (verdict.status, verdict.evidence["pairs"]) == (Status.PASS, 6)
+
+
+def test_a_private_key_that_is_gone_is_named():
+    it = everywhere(cluster(), "key refused", source=NODE).put(NODE, "files", "755 ddl 4096 /home/ddl\n", rc=1)
+    assert "no private key" in it.together()[0].cause
+
+
+@pytest.mark.parametrize(
+    ("files", "word"),
+    [
+        ("777 ddl 4096 /home/ddl\n", "/home/ddl is writable by others (777)"),
+        ("755 ddl 4096 /home/ddl\n600 ddl 0 /home/ddl/.ssh/authorized_keys\n", "authorized_keys is empty"),
+        ("755 ddl 4096 /home/ddl\n700 ddl 4096 /home/ddl/.ssh\n", "no authorized_keys"),
+        ("garbage", "key is refused"), ("", "key is refused"), ("x y z w\n", "no authorized_keys"),
+    ],
+)  # fmt: skip
+def test_files_of_the_job_user_explain_a_refused_key(files, word):
+    it = everywhere(cluster(), "key refused", target=NODE).put(NODE, "files", files)
+    assert word in it.together()[0].cause
+
+
+def test_what_the_login_printed_before_our_first_word_is_noise():
+    it = cluster().put(NODE, "session", data={"soft": "1", "hard": "1", "user": "admin", "noise": "Welcome to HPC"})
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.evidence["noise"]) == (Status.FAIL, "Welcome to HPC")
+
+
+def test_a_job_user_who_is_not_there_is_said_so():
+    it = cluster().put(NODE, "edges", why="failed", err="KeyError: 'getpwnam(): name not found: 'ddl''")
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.seen) == (Status.FAIL, "no user ddl")
+
+
+def test_without_privilege_the_mesh_is_unknown():
+    it = cluster().put(NODE, "edges", why="denied", err="running as ddl needs privilege")
+    assert it.judge(NODE).status == Status.UNKNOWN
+
+
+def test_without_a_job_user_the_session_s_user_is_asked():
+    it = cluster(ssh_mesh_user="")
+    assert it.check.wants(it.intents[NODE])["edges"]["user"] == "@session"
+
+
+def test_strict_checking_is_never_switched_off():
+    it = cluster()
+    argv = it.check.wants(it.intents[NODE])["edges"]["argv"]
+    assert "StrictHostKeyChecking=yes" in argv
+    assert argv.index("--") < argv.index("{}")
+
+
+def test_up_to_64_nodes_every_pair_is_tried_and_nobody_starts_with_the_same_target():
+    nodes = [f"n{i}" for i in range(64)]
+    plans = [edges.targets(nodes, node) for node in nodes]
+    assert all(len(set(plan)) == 63 and node not in plan for node, plan in zip(nodes, plans, strict=True))
+    assert len({plan[0] for plan in plans}) == 64
+
+
+def test_beyond_64_nodes_every_edge_of_the_tree_and_a_matching_is_tried():
+    nodes = [f"n{i}" for i in range(256)]
+    plans = {node: set(edges.targets(nodes, node)) for node in nodes}
+    assert {f"n{i}" for i in range(1, 65)} <= plans["n0"]
+    assert all(f"n{edges._parent(i)}" in plans[f"n{i}"] for i in range(1, 256))
+    assert max(map(len, plans.values())) <= 66
+    partners = [edges._matched(256, i) for i in range(256)]
+    assert all(partners[next(iter(p))] == {i} for i, p in enumerate(partners))
+
+
+@pytest.mark.parametrize(("rank", "parent"), [(0, -1), (1, 0), (64, 0), (65, 1), (128, 64), (129, 1), (4160, 64), (4161, 65)])
+def test_the_tree_is_open_mpi_s(rank, parent):
+    assert edges._parent(rank) == parent
+
+
+def test_of_an_odd_number_one_has_no_partner():
+    assert sum(not edges._matched(65, i) for i in range(65)) == 1
+
+
+def test_one_node_alone_has_no_peers_and_no_verdict():
+    assert edges.targets(["a"], "a") == []
+
+
+def test_a_peer_that_was_not_tried_is_unknown():
+    it = cluster()
+    del it.seen[NODE]["edges"].data["ib4"]
+    assert it.judge(NODE).status == Status.UNKNOWN
+
+
+@pytest.mark.parametrize("answer", GARBAGE)
+def test_garbage_is_never_a_pass(answer):
+    it = cluster()
+    it.seen[NODE]["edges"] = answer
+    assert it.judge(NODE).status in (Status.UNKNOWN, Status.FAIL)
+    assert all(v.status != Status.PASS or v.evidence["pairs"] < 12 for v in it.together())
