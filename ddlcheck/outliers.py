@@ -147,7 +147,7 @@ class _Judge:
         send, receive = np.nan_to_num(send), np.nan_to_num(receive)
         residual = self.y - send[:, None] - receive[None, :]
         self.sigma = self._noise(residual)
-        self.out.spread[self.metric] = self.sigma
+        self.out.spread[self.metric] = deviation(self.y)
         slow = self._nodes(send, receive)
         self._pairs(self._unexplained(send, receive, slow), slow)
 
@@ -235,7 +235,9 @@ class _Judge:
         # An exponential through two points of the tail that a few faults do not move, extended to where noise
         # would come once in 1/alpha matrices. Nearer to the end it sees rarer noise, but also more of the faults.
         reach = 0.0
-        for m in {min(50, found.size // 100), found.size // 1000, found.size // 10000}:
+        # Single directions that are slow are fewer than pairs, and their noise is not halved by a second value.
+        deepest = 12 if kind == "link" else 0
+        for m in {min(50, found.size // 100), found.size // 1000, found.size // 10000, deepest}:
             if m >= 12:  # noqa: PLR2004
                 ordered = np.partition(found, [found.size - 5 * m, found.size - m])
                 outer, inner = float(ordered[found.size - m]), float(ordered[found.size - 5 * m])
@@ -251,10 +253,10 @@ class _Judge:
         one_value = np.isnan(left) | np.isnan(back) | (left == back)
         upper = np.triu(np.ones((self.n, self.n), dtype=bool), 1)
         pair_limit = self._limit("pair", np.where(upper, both, np.nan))
-        link_limit = self._limit("link", left)
         limit = np.where(one_value, max(pair_limit, math.log(MATERIAL["link"])), pair_limit)
         peak = np.fmax(left, back)
         pairs = upper & (both > limit) & (both >= 0.35 * peak)
+        link_limit = self._limit("link", np.where(pairs | pairs.T, np.nan, left))
         links = (left > link_limit) & ~one_value & ~(pairs | pairs.T)
         for i, j in np.argwhere(pairs).tolist():
             mean = float(np.nanmean([left[i, j], left[j, i]]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ddlcheck.cli import _options
 from ddlcheck.errors import NodeError, UsageError
 from ddlcheck.report import Result
+from ddlcheck.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--extra-vars", "-e", action="append", default=[], metavar="VAR=VALUE")
     parser.add_argument("--vault-password-file", default="", metavar="FILE")
     parser.add_argument("--from-matrix", type=pathlib.Path, metavar="FILE", help="judge JSON, CSV or mpiGraph output")
-    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="SIZE,…", help="8,1M")
-    parser.add_argument("--iterations", type=_number, default=1000, metavar="N", help="at most, of a measurement (1000)")
+    parser.add_argument("--sizes", type=_sizes, default=(8, 1 << 20), metavar="BYTES,…", help="8,1M")
+    parser.add_argument("--iterations", type=_number, default=1000, metavar="N", help="at most (1000)")
     parser.add_argument("--time-budget", type=_options.seconds, default=600.0, metavar="S", help="for everything (600)")
     parser.add_argument("--per-node", type=_number, default=1, metavar="N", help="ranks, one for each rail (1)")
     parser.add_argument("--rails", default="", metavar="HCA:PORT,…", help="the device of each rank of a node")
@@ -106,7 +107,10 @@ def run(args: argparse.Namespace) -> int:
     if found is not None and "-" not in (str(args.json), str(args.junit)):
         from ddlcheck.report import matrix_text  # noqa: PLC0415
 
-        sys.stdout.write(matrix_text.render(matrix))
+        # What is typical, and that nothing drifted, is the answer where all is well.
+        passed = [v for v in verdicts if v.status is Status.PASS]
+        said = [v.seen for v in passed if "typical" in v.evidence or "baseline" in v.seen]
+        sys.stdout.write("".join(f"\n{text}\n" for text in said) + matrix_text.render(matrix))
     _files(args, matrix, found, result, hosts)
     return result.exit
 
@@ -154,7 +158,7 @@ def _measure(args: argparse.Namespace) -> tuple[Matrix, list[Verdict], str, dict
     verdicts = runner.judge(checks, found.intents, gathered)
     want = key({"op": "fabric"})
     parts = [got[want].data for got in gathered.values() if not isinstance(got, NodeError) and want in got]
-    racks = {node: str(intent["rack"]) for node, intent in found.intents.items() if str(intent["rack"])}
+    racks = {node: rack for node, intent in found.intents.items() if (rack := str(intent["fabric_rack"]))}
     whole = matrix.from_pairs([n.name for n in found.nodes], [p for part in parts for p in part["pairs"]], racks)
     return whole, verdicts, found.source, {node: intent.mpi_name for node, intent in found.intents.items()}
 
@@ -217,7 +221,6 @@ def _files(
     args: argparse.Namespace, matrix: Matrix, findings: Findings | None, result: Result, hosts: Mapping[str, str]
 ) -> None:
     from ddlcheck import saved  # noqa: PLC0415
-    from ddlcheck.verdict import Status  # noqa: PLC0415
 
     if args.html:
         from ddlcheck.report import matrix_html  # noqa: PLC0415

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from pathlib import Path
+from typing import Self
 
 AGENT = """#!/bin/sh
 # Stands where ssh stands: HOST COMMAND...
@@ -41,7 +42,7 @@ class Namespaces:
         self.agent = directory / "agent"
         self.directory = directory
 
-    def __enter__(self) -> Namespaces:
+    def __enter__(self) -> Self:
         self._down()
         _ip("link", "add", self.bridge, "type", "bridge")
         _ip("link", "set", self.bridge, "up")

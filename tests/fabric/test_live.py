@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -112,10 +113,9 @@ def test_a_killed_rank_is_no_pass(clean):
             for line in super().stream(argv, **more):
                 if '"t":"rank"' in line and not done:
                     for pid in clean.pids("ft2"):
-                        with open(f"/proc/{pid}/comm") as file:
-                            if file.read().startswith("rank-"):
-                                done.append(pid)
-                                os.kill(pid, signal.SIGKILL)
+                        if Path(f"/proc/{pid}/comm").read_text().startswith("rank-"):
+                            done.append(pid)
+                            os.kill(pid, signal.SIGKILL)
                 yield line
 
     found = run(clean, head=Killing(prefix=clean.enter("ft1")))

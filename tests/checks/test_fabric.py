@@ -1,0 +1,226 @@
+import json
+
+import pytest
+
+from ddlcheck.checks import fabric
+from ddlcheck.errors import NotSeen
+from ddlcheck.fabric import Measurement
+from ddlcheck.intent import Intent
+from ddlcheck.verdict import Status
+from ddlcheck.wants import Answer
+
+SIZE = 1 << 20
+VERBS = {"ib:mlx5_0/1:bytes": 1.02}
+
+
+def measured(n=4, **change):
+    found = Measurement([f"n{i + 1}" for i in range(n)])
+    found.rounds = {"of": n - 1 + n % 2, "planned": n - 1 + n % 2, "done": n - 1 + n % 2}
+    for i, a in enumerate(found.nodes):
+        found.ranks[a] = {"host": a, "mpi": "Open MPI v4.1.4", "memlock_soft": "unlimited", "memlock_hard": "unlimited", "stack": a}
+        for b in found.nodes[i + 1 :]:
+            found.pairs.append(
+                {"a": a, "b": b, "rail": 0, "round": 0, "pass": 1, "bad": 0, "at": 0, "via": ["net:eth0"] * 2,
+                 "lat": [{"size": 8, "n": 9, "median": 1.5, "p99": 2.0, "min": 1.4}],
+                 "bw": [{"size": SIZE, "ab": 12000.0, "ba": 11900.0, "both": 20000.0}]}
+            )  # fmt: skip
+    carry(found, {"net:eth0": 1.03})
+    vars(found).update(change)
+    return found
+
+
+def carry(found, shares, nodes=None):
+    payload = 100 * SIZE
+    for node in nodes or found.nodes:
+        moved = {device: [int(payload * share), int(payload * share)] for device, share in shares.items()}
+        found.counters[node] = {"one_way": {"payload": payload, "moved": moved}}
+
+
+def judged(found, *, files=None, **values):
+    declared = {**fabric.DEFAULTS, "openmpi_transport": "any", "openmpi_prefix": "/usr", "fabric_rack": "", **values}
+    cluster = dict.fromkeys(found.nodes, declared)
+    intents = {node: Intent(node, declared, cluster) for node in found.nodes}
+    parts = json.loads(json.dumps(found.by_node()))
+    extra = {name: Answer(data=(files or {}).get(name, {})) for name in ("ports", "params")}
+    seen = {node: {"fabric": Answer(data=part), **extra} for node, part in parts.items()}
+    own = {}
+    for node in found.nodes:
+        try:
+            own[node] = fabric.judge(seen[node], intents[node])
+        except NotSeen as exc:
+            own[node] = exc
+    return own, list(fabric.judge_together(seen, intents))
+
+
+def failures(verdicts):
+    return [v for v in verdicts if v.status is Status.FAIL]
+
+
+def test_a_healthy_cluster_passes_in_one_line_with_what_is_typical():
+    own, together = judged(measured())
+    assert {v.status for v in own.values()} == {Status.PASS}
+    assert [v.status for v in together] == [Status.PASS]
+    assert "latency 1.5 us" in together[0].seen
+    assert "bandwidth 12000 MB/s" in together[0].seen
+
+
+def test_two_nodes_say_what_cannot_be_concluded():
+    _, together = judged(measured(2))
+    assert together[-1].status is Status.PASS
+    assert "no peers" in together[-1].seen
+
+
+def test_a_hung_pair_is_named():
+    found = measured(hung=[{"a": "n2", "b": "n3", "during": "handshake", "by": ["n2", "n3"]}])
+    found.pairs = [p for p in found.pairs if {p["a"], p["b"]} != {"n2", "n3"}]
+    (bad,) = failures(judged(found)[1])
+    assert bad.nodes == ("n2", "n3")
+    assert bad.evidence["hung"][0]["during"] == "handshake"
+
+
+def test_a_node_that_hangs_with_everybody_is_named_instead_of_its_pairs():
+    hung = [{"a": a, "b": "n4", "during": "handshake", "by": [a, "n4"]} for a in ("n1", "n2", "n3")]
+    found = measured(hung=hung)
+    found.pairs = [p for p in found.pairs if p["b"] != "n4"]
+    (bad,) = failures(judged(found)[1])
+    assert bad.nodes == ("n4",)
+
+
+def test_a_wrong_byte_is_a_failure_of_its_own():
+    found = measured()
+    found.pairs[0]["bad"] = 3
+    (bad,) = failures(judged(found)[1])
+    assert bad.evidence["wrong"] == 3
+    assert bad.nodes == ("n1", "n2")
+
+
+def test_a_slow_node_is_named_with_its_ratio():
+    found = measured(6)
+    for pair in found.pairs:
+        if pair["a"] == "n1":
+            pair["bw"][0].update(ab=3000.0, ba=3000.0)
+    (bad,) = failures(judged(found)[1])
+    assert bad.evidence["culprits"] == [{"kind": "node", "nodes": ["n1"], "metric": "bandwidth", "ratio": pytest.approx(0.25, abs=0.01)}]
+
+
+def test_a_slow_pair_that_was_fast_the_second_time_is_no_culprit():
+    found = measured(6)
+    slow = json.loads(json.dumps(found.pairs[0]))
+    slow["bw"][0].update(ab=100.0, ba=100.0)
+    found.pairs[0]["pass"] = 2
+    found.pairs.append(slow)
+    assert not failures(judged(found)[1])
+
+
+def test_pairs_of_which_nothing_is_known_are_unknown():
+    found = measured()
+    found.pairs.pop()
+    assert Status.UNKNOWN in {v.status for v in judged(found)[1]}
+
+
+def test_a_sample_does_not_miss_what_it_did_not_want():
+    found = measured()
+    found.pairs.pop()
+    found.rounds["planned"] = 2
+    assert {v.status for v in judged(found)[1]} == {Status.PASS}
+
+
+def test_two_names_for_one_node_are_caught():
+    found = measured()
+    found.ranks["n2"]["stack"] = found.ranks["n1"]["stack"]
+    (bad,) = failures(judged(found)[1])
+    assert (bad.nodes, bad.remedy) == (("n1", "n2"), "inventory")
+
+
+def test_a_launch_that_failed_says_why_and_is_no_pass():
+    failure = {"cause": "ssh from the head does not trust a node's host key", "remedy": "ssh_mesh", "text": "Host key"}
+    found = measured(pairs=[], ranks={}, counters={}, failure=failure)
+    own, together = judged(found)
+    assert all(isinstance(v, NotSeen) for v in own.values())
+    assert [(v.status, v.remedy) for v in together] == [(Status.FAIL, "ssh_mesh")]
+
+
+@pytest.mark.parametrize("field", ["silent", "unstarted"])
+def test_a_node_that_does_not_answer_fails_by_itself(field):
+    own, _ = judged(measured(**{field: ["n3"]}))
+    assert own["n3"].status is Status.FAIL
+    assert own["n2"].status is Status.PASS
+
+
+def test_no_compiler_is_said_of_its_node():
+    own, _ = judged(measured(builds={"n2": "no compiler: mpicc is not in PATH"}))
+    assert own["n2"].status is Status.FAIL
+    assert "no compiler" in own["n2"].seen
+
+
+def test_floors_of_the_site_are_kept():
+    (bad,) = failures(judged(measured(), fabric_min_bandwidth=11950)[1])
+    assert "6 of 12 directions" in bad.seen
+    (bad,) = failures(judged(measured(), fabric_max_latency=1.2)[1])
+    assert bad.evidence["worst"] == 1.5
+    assert not failures(judged(measured(), fabric_min_bandwidth=11000, fabric_max_latency=2)[1])
+
+
+# ---- what carried the bytes ----
+ACTIVE = {"ports": {"/sys/class/infiniband/mlx5_0/ports/1/state": "4: ACTIVE\n"}}
+
+
+def on(shares, transport, files=None, **values):
+    found = measured()
+    found.counters = {}
+    carry(found, shares)
+    if values:
+        for node in found.nodes:
+            found.ranks[node].update(values)
+    return judged(found, files=files, openmpi_transport=transport)[0]["n1"]
+
+
+@pytest.mark.parametrize(
+    ("shares", "kind"),
+    [
+        (VERBS, "verbs"),
+        ({"ib:rxe0/1:packets": 0.001, "net:ens3": 1.1}, "verbs"),
+        ({"ib:efa_0/1:hwbytes": 1.0}, "verbs"),
+        ({"net:eth0": 1.03, "net:docker0": 0.001}, "tcp"),
+        ({"net:ib0": 1.02, "ib:mlx5_0/1:bytes": 1.05}, "tcp"),
+        ({"net:eth0": 1.1, "ib:rxe0/1:packets": 0.0}, "tcp"),
+    ],
+)
+def test_the_counters_say_what_carried_the_bytes(shares, kind):
+    assert on(shares, "any").evidence["carrier"] == kind
+
+
+def test_verbs_that_was_verbs_passes():
+    assert on(VERBS, "verbs", ACTIVE).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("files", "rank", "word", "remedy"),
+    [
+        ({}, {}, "no InfiniBand or RoCE device", "inspect"),
+        ({"ports": {"/sys/class/infiniband/mlx5_0/ports/1/state": "1: DOWN\n"}}, {}, "mlx5_0/1 is down", "inspect"),
+        ({**ACTIVE, "params": {"/etc/openmpi/openmpi-mca-params.conf": "# x\npml = ^ucx\n"}}, {}, "switches UCX off", "openmpi"),
+        (ACTIVE, {"memlock_soft": "64"}, "64 KiB", "memlock"),
+        (ACTIVE, {}, "chose TCP", "openmpi"),
+    ],
+)
+def test_verbs_that_was_tcp_fails_and_the_cause_is_looked_for(files, rank, word, remedy):
+    verdict = on({"net:eth0": 1.03}, "verbs", files, **rank)
+    assert (verdict.status, verdict.remedy) == (Status.FAIL, remedy)
+    assert word in verdict.cause
+
+
+def test_tcp_that_was_verbs_fails():
+    assert on(VERBS, "tcp").status is Status.FAIL
+
+
+def test_bytes_that_no_device_counted_are_unknown():
+    assert on({"net:eth0": 0.001}, "any").status is Status.UNKNOWN
+    assert on({"net:lo": 1.0}, "any").status is Status.UNKNOWN
+
+
+def test_what_is_not_a_measurement_is_unknown():
+    with pytest.raises(NotSeen):
+        fabric.judge({"fabric": Answer(data=[1])}, Intent("n1", {"openmpi_transport": "any"}))
+    with pytest.raises(NotSeen):
+        fabric.judge({"fabric": Answer(why="not asked")}, Intent("n1", {"openmpi_transport": "any"}))

@@ -1,0 +1,139 @@
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from ddlcheck.cli import main
+from ddlcheck.matrix import Matrix
+from tests.test_outliers import simulate, worse
+
+HOSTILE = '</script><img src=x onerror="document.title=1">'
+
+
+def save(path, n=6, fault=None, **more):
+    table, names, rack = simulate(n, 1, racks=2 if n >= 8 else 1)
+    if fault is not None:
+        worse(table, "bandwidth", (fault, slice(None)), 4)
+        worse(table, "bandwidth", (slice(None), fault), 4)
+    latency = simulate(n, 2, metric="latency")[0]
+    racks = {name: f"r{k}" for name, k in zip(names, rack, strict=True)}
+    path.write_text(json.dumps(Matrix(names, bandwidth=table, latency=latency, rack=racks, **more).to_json()))
+    return names
+
+
+def fabric(*words):
+    return main(["fabric", *map(str, words)])
+
+
+def test_a_good_matrix_is_ready(tmp_path, capsys):
+    save(tmp_path / "m")
+    assert fabric("--from-matrix", tmp_path / "m") == 0
+    out = capsys.readouterr().out
+    assert "PASS" in out
+    assert "bandwidth_MBps (row to column)" in out
+
+
+def test_a_slow_node_is_not_ready_and_stands_in_the_json(tmp_path):
+    names = save(tmp_path / "m", fault=2)
+    assert fabric("--from-matrix", tmp_path / "m", "--json", tmp_path / "j", "--good-hosts", tmp_path / "g") == 1
+    found = json.loads((tmp_path / "j").read_text())
+    culprits = [c for v in found["verdicts"] for c in v["evidence"].get("culprits", [])]
+    assert [(c["kind"], c["nodes"], c["metric"]) for c in culprits] == [("node", [names[2]], "bandwidth")]
+    assert (tmp_path / "g").read_text().split() == [x for name in names if name != names[2] for x in (name, "slots=1")]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"nodes":["a","b"]}', "x,y\n1,2\n", '{"nodes":["a","b"],"latency_us":[[1]]}'])
+def test_bad_input_is_one_sentence_and_no_sick_node(tmp_path, capsys, text):
+    (tmp_path / "m").write_text(text)
+    assert fabric("--from-matrix", tmp_path / "m") == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_missing_or_binary_file_is_one_sentence(tmp_path, capsys):
+    assert fabric("--from-matrix", tmp_path / "none") == 2
+    (tmp_path / "m").write_bytes(b"\xff\xfe\x00")
+    assert fabric("--from-matrix", tmp_path / "m") == 2
+    assert fabric() == 2
+    assert fabric("inventory", "--from-matrix", tmp_path / "m") == 2
+
+
+def test_a_node_of_which_nothing_is_known_is_unknown(tmp_path):
+    names = save(tmp_path / "m")
+    body = json.loads((tmp_path / "m").read_text())
+    body["nodes"].append("new")
+    for table in ("latency_us", "bandwidth_MBps"):
+        body[table] = [[*row, None] for row in body[table]] + [[None] * (len(names) + 1)]
+    (tmp_path / "m").write_text(json.dumps(body))
+    assert fabric("--from-matrix", tmp_path / "m") == 3
+
+
+def test_a_baseline_is_saved_then_compared(tmp_path, capsys):
+    save(tmp_path / "m", n=12)
+    assert fabric("--from-matrix", tmp_path / "m", "--baseline", tmp_path / "b") == 0
+    assert fabric("--from-matrix", tmp_path / "m", "--baseline", tmp_path / "b") == 0
+    assert "no drift" in capsys.readouterr().out
+    body = json.loads((tmp_path / "m").read_text())
+    body["bandwidth_MBps"] = [[x and x * 0.7 for x in row] for row in body["bandwidth_MBps"]]
+    (tmp_path / "m").write_text(json.dumps(body))
+    assert fabric("--from-matrix", tmp_path / "m", "--baseline", tmp_path / "b") == 0  # WARN
+    out = capsys.readouterr().out
+    assert "WARN" in out
+    assert "in the baseline" in out
+
+
+def test_the_page_holds_nothing_from_elsewhere_and_escapes_names(tmp_path):
+    save(tmp_path / "m", fault=1)
+    body = json.loads((tmp_path / "m").read_text().replace("n0001", "@@"))
+    body["nodes"] = [HOSTILE if x == "@@" else x for x in body["nodes"]]
+    body["rack"] = {}
+    (tmp_path / "m").write_text(json.dumps(body))
+    fabric("--from-matrix", tmp_path / "m", "--html", tmp_path / "h")
+    page = (tmp_path / "h").read_text()
+    assert "<img" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert page.count("</script>") == 2
+
+
+def test_the_page_of_a_thousand_nodes_with_three_tables_is_small():
+    from ddlcheck.report import matrix_html
+
+    table, names, _ = simulate(1024, 1, racks=32)
+    both = np.fmax(table, table.T)
+    latency = simulate(1024, 2, metric="latency")[0]
+    page = matrix_html.render(Matrix(names, bandwidth=table, latency=latency, both=both), None, [])
+    assert len(page) <= 6_000_000
+
+
+PROBE = """<script>
+window.onerror = (m) => { document.title = "ERROR " + m; };
+addEventListener("load", () => setTimeout(() => {
+  const map = document.getElementById("map"), r = map.getBoundingClientRect();
+  const f = r.width / (left + n * cell + 8);
+  const at = (y, x) => { map.dispatchEvent(new MouseEvent("mousemove", { clientX: r.left + (left + (x + .5) * cell) * f, clientY: r.top + (top_ + (y + .5) * cell) * f })); return info.textContent; };
+  const out = [at(0, 1)];
+  document.querySelector("#order input[value=slow]").click();
+  out.push(at(0, 1));
+  document.querySelector("#tables input[value=latency]").click();
+  out.push(at(0, 1));
+  const pre = document.createElement("pre"); pre.id = "out"; pre.textContent = JSON.stringify(out); document.body.append(pre);
+}, 200));
+</script></body>"""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_in_a_browser_hover_names_the_pair_and_sorting_puts_the_slowest_first(tmp_path):
+    names = save(tmp_path / "m", n=8, fault=5)
+    fabric("--from-matrix", tmp_path / "m", "--html", tmp_path / "h.html")
+    page = tmp_path / "h.html"
+    page.write_text(page.read_text().replace("</body>", PROBE))
+    words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"]
+    done = subprocess.run([*words, page.as_uri()], capture_output=True, text=True, timeout=120, check=False)
+    assert "<title>ERROR" not in done.stdout
+    found = json.loads(re.search(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)[1])
+    assert found[0].startswith(f"{names[0]} (r0) → {names[1]} (r0): ")
+    assert "MB/s" in found[0]
+    assert found[1].startswith(f"{names[5]} ")
+    assert "µs" in found[2]
