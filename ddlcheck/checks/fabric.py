@@ -27,7 +27,7 @@ NO_ROLE = "cable, switch or adapter: inspect"
 DEFAULTS: dict[str, Any] = {
     "fabric_min_bandwidth": 0,
     "fabric_max_latency": 0,
-    "fabric_rack": "{{ rack | default('') }}",
+    "fabric_rack": "",
 }
 
 _PORTS = "/sys/class/infiniband/*/ports/*/state"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,8 +59,15 @@ def _masked(verdict: Verdict, own_names: Mapping[str, Sequence[str]]) -> tuple[s
     texts = (verdict.seen, verdict.promised, verdict.cause, verdict.remedy)
     if len(verdict.nodes) != 1:
         return texts
-    own = sorted(own_names.get(verdict.nodes[0], ()), key=len, reverse=True)
+    own = own_names.get(verdict.nodes[0])
     if not own:
         return texts
-    pattern = re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in own))
+    pattern = _pattern(tuple(own))
     return tuple(pattern.sub("\0", text) for text in texts)
+
+
+@functools.lru_cache(maxsize=8192)
+def _pattern(own: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what matches a node's own names, the longest first."""
+    longest = sorted(own, key=len, reverse=True)
+    return re.compile("|".join(rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in longest))

@@ -128,7 +128,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(lab: Lab, passes: Passes) -> Iterator[Cluster]:
+def cluster(lab: Lab, passes: Passes) -> Cluster:
     """Return the provisioned cluster; what a test breaks, the roles mend."""
     assert passes.first.status == 0, passes.first.said[-4000:]
-    yield Cluster(lab)
+    return Cluster(lab)

@@ -239,13 +239,14 @@ def test_a_user_who_is_not_there_is_said(cluster: Any) -> None:
 
 
 def test_limits_that_another_file_wins_are_said_and_taken_back(cluster: Any) -> None:
-    cluster.on("minsky1", "echo 'MaxStartups 5' > /etc/ssh/sshd_config.d/00-a.conf; systemctl reload ssh")
+    # The first of two wins in newer versions of sshd, the last in older ones.
+    cluster.on("minsky1", "cd /etc/ssh/sshd_config.d; echo 'MaxStartups 5' | tee 00-a.conf > zz.conf; systemctl reload ssh")
     try:
         run = cluster.mend("ssh_mesh", "--limit", "minsky1")
         assert "does not take 'MaxStartups 100:30:300'" in run.failed["minsky1"]
         assert cluster.on("minsky1", "ls /etc/ssh/sshd_config.d/*mesh* 2>&1 || true").endswith("No such file or directory")
     finally:
-        cluster.on("minsky1", "rm /etc/ssh/sshd_config.d/00-a.conf; systemctl reload ssh")
+        cluster.on("minsky1", "cd /etc/ssh/sshd_config.d; rm 00-a.conf zz.conf; systemctl reload ssh")
     assert cluster.mend("ssh_mesh").status == 0
     assert "maxstartups 100:30:300" in cluster.on("minsky1", "sshd -T")
 
@@ -261,8 +262,8 @@ def test_an_excluded_transport_is_let_in_again(cluster: Any) -> None:
 
 
 def test_a_node_with_another_open_mpi_is_named(cluster: Any) -> None:
-    other = "#!/bin/sh\\necho 'mpirun (Open MPI) 5.0.7'\\n"
-    cluster.on("minsky3", f"mv /usr/bin/mpirun /usr/bin/mpirun.was; printf \"{other}\" > /usr/bin/mpirun; chmod +x /usr/bin/mpirun")
+    other = "#!/bin/sh\\necho \"mpirun (Open MPI) 5.0.7\"\\n"
+    cluster.on("minsky3", f"mv /usr/bin/mpirun /usr/bin/mpirun.was; printf '{other}' > /usr/bin/mpirun; chmod +x /usr/bin/mpirun")
     try:
         run = cluster.mend("openmpi")
     finally:
