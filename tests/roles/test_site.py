@@ -262,7 +262,7 @@ def test_an_excluded_transport_is_let_in_again(cluster: Any) -> None:
 
 
 def test_a_node_with_another_open_mpi_is_named(cluster: Any) -> None:
-    other = "#!/bin/sh\\necho \"mpirun (Open MPI) 5.0.7\"\\n"
+    other = '#!/bin/sh\\necho "mpirun (Open MPI) 5.0.7"\\n'
     cluster.on("minsky3", f"mv /usr/bin/mpirun /usr/bin/mpirun.was; printf '{other}' > /usr/bin/mpirun; chmod +x /usr/bin/mpirun")
     try:
         run = cluster.mend("openmpi")
