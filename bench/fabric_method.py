@@ -1,0 +1,72 @@
+"""The rank program beside the OSU method, and rounds beside one pair at a time; the best of interleaved runs.
+
+The best, for other load on the machine makes slower and never faster, and it spoils a mean (OSU) more than a median.
+
+Needs Open MPI with mpicc; run it on an idle machine: `python bench/fabric_method.py [RUNS]`.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+HERE = pathlib.Path(__file__).parent
+RANK = HERE.parent / "ddlcheck" / "fabric" / "rank.c"
+ROOT = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+PATHS = {"shared memory": ["--mca", "btl", "self,vader"], "loopback TCP": ["--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo"]}
+
+
+def mpirun(ranks: int, path: str, program: list[str]) -> str:
+    argv = ["mpirun", *ROOT, "--oversubscribe", "--mca", "pml", "ob1", *PATHS[path], "-n", str(ranks), *program]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def pairs(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line.partition("@ddlcheck@ ")[2]) for line in text.splitlines() if '"t":"pair"' in line]
+
+
+def beside_osu(folder: str, runs: int) -> None:
+    print("| path | what | OSU method | rank.c, one buffer | ratio | rank.c, a buffer a message | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for path in PATHS:
+        values = {}
+        for _ in range(runs):
+            for name, size, n in (("latency", "8", "5000"), ("bandwidth", str(4 << 20), "20")):
+                values.setdefault((name, "osu"), []).append(float(mpirun(2, path, [f"{folder}/osu", size, n])))
+                for one in ("1", "0"):
+                    words = [f"{folder}/rank", f"sizes={size}", "ms=150", "iterations=5000", f"one_buffer={one}"]
+                    (pair,) = pairs(mpirun(2, path, words))
+                    value = pair["lat"][0]["median"] if name == "latency" else pair["bw"][0]["ab"]
+                    values.setdefault((name, one), []).append(value)
+        for name, unit in (("latency", "us"), ("bandwidth", "MB/s")):
+            best = min if name == "latency" else max
+            osu, one, many = (best(values[name, who]) for who in ("osu", "1", "0"))
+            ratios = f"{one:.4g} | {one / osu:.3f} | {many:.4g} | {many / osu:.3f}"
+            print(f"| {path} | {name} | {osu:.4g} {unit} | {ratios} |", flush=True)
+
+
+def rounds_beside_turns(folder: str, ranks: int = 8) -> None:
+    """Measure the same, first in rounds, then one pair after the other."""
+    words = [f"{folder}/rank", "ms=20"]
+    turns = ";".join(f"{a}-{b}" for a in range(ranks) for b in range(a + 1, ranks))
+    for name, more in (("rounds", []), ("one pair at a time", [f"pairs={turns}"])):
+        begun = time.monotonic()
+        found = pairs(mpirun(ranks, "loopback TCP", [*words, *more]))
+        print(f"{ranks} ranks, {len(found)} pairs, {name}: {time.monotonic() - begun:.2f} s")
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    with tempfile.TemporaryDirectory() as folder:
+        for name, source in (("osu", HERE / "fabric_osu.c"), ("rank", RANK)):
+            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source)], check=True)
+        beside_osu(folder, runs)
+        rounds_beside_turns(folder)
+
+
+if __name__ == "__main__":
+    main()
