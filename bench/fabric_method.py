@@ -17,7 +17,10 @@ from typing import Any
 HERE = pathlib.Path(__file__).parent
 RANK = HERE.parent / "ddlcheck" / "fabric" / "rank.c"
 ROOT = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-PATHS = {"shared memory": ["--mca", "btl", "self,vader"], "loopback TCP": ["--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo"]}
+PATHS = {
+    "shared memory": ["--mca", "btl", "self,vader"],
+    "loopback TCP": ["--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo"],
+}
 
 
 def mpirun(ranks: int, path: str, program: list[str]) -> str:

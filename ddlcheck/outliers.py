@@ -198,7 +198,8 @@ class _Judge:
         for side, effect in enumerate((send, receive)):
             counts = self.known.sum(axis=1 - side)
             own = 1.2533 * self.sigma / np.sqrt(np.maximum(counts, 1))  # a median's standard error
-            limits.append(np.maximum(material, _NODE_SIGMAS * np.maximum(own, deviation(effect))))
+            limit = np.maximum(material, _NODE_SIGMAS * np.maximum(own, deviation(effect)))
+            limits.append(np.minimum(limit, math.log(_ALWAYS)))
             slow[side] = effect > limits[side]
         for i in np.flatnonzero(slow.any(axis=0)).tolist():
             effects = np.array([send[i], receive[i]])
