@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         """What a module must define to be a check; `NO_ROLE` and `judge_together` are optional.
 
         The first line of its docstring is the promise in the present tense. ``NO_ROLE: str`` says why no
-        role mends it; ``DEFAULTS`` holds its variables where no role does.
+        role mends it; ``DEFAULTS`` holds its variables where no role does; ``NODE_LOCAL = False``: one node alone
+        cannot prove it.
         ``judge_together(seen_by_node, intents)`` judges what spans nodes, and sees only nodes that answered.
         """
 

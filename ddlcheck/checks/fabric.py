@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Part = Mapping[str, Any]
     Parts = Mapping[str, Part]
 
+#: Nothing of it can be seen from one node.
+NODE_LOCAL = False
 NO_ROLE = "cable, switch or adapter: inspect"
 #: Floors of the site, 0 for none: MB/s (10^6 bytes) one way, and microseconds for half a round trip of 8 bytes.
 #: Nodes of one rack are near each other; where no rack is declared, groups that stand out are taken for racks.

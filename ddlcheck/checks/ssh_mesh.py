@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Edge = tuple[str, str]  # from, to
 
+#: A gate on one node must not knock at every other's door.
+NODE_LOCAL = False
 _SHOWN = 20
 
 
