@@ -63,6 +63,8 @@ def load(
     values = {name: declared.values(name, found, _Template(loader, found)) for name, found in raw.items()}
     for name, found in values.items():
         found["hosts_file_address"] = found["hosts_file_address"] or _literal(raw[name].get("ansible_host", name))
+        # Many inventories name the rack already; it is the same word for the fabric's classes of pairs.
+        found["fabric_rack"] = found["fabric_rack"] or _Template(loader, raw[name])(raw[name].get("rack", ""))
     cluster = _cluster(values, source)
     intents = {name: Intent(name, values[name], cluster) for name in values}
     nodes = tuple(_node(name, raw[name], _Template(loader, raw[name])) for name in chosen)

@@ -99,6 +99,13 @@ def test_a_secret_is_in_no_repr(tree):
     assert "hunter" not in repr(inventory.load(source))
 
 
+def test_an_inventorys_rack_is_the_fabrics(tree):
+    source = tree(**{"group_vars__rack1.yml": "rack: r1\n"})
+    found = inventory.load(source)
+    assert found.intents["node01"]["fabric_rack"] == "r1"
+    assert found.intents["node02"]["fabric_rack"] == ""
+
+
 @pytest.mark.parametrize(
     ("limit", "names"),
     [("rack1", ["node01"]), ("node02,node03", ["node02", "node03"]), ("all:!rack1", ["node02", "node03"])],
