@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from ddlcheck.errors import DdlcheckError
 from ddlcheck.lab.cluster import Lab
 from ddlcheck.lab.faults import EVERY, FAULTS, Fault, table
+from ddlcheck.lab.nodes import Node
 
 TREE = Path(__file__).parents[2]
 SEEN_BY_ALL = {"ssh_mesh"}
@@ -146,43 +148,51 @@ def still(value: object) -> object:
     return value
 
 
+def play(lab: Lab, placed: list[tuple[Fault, Node]], whole: Path, broken: Path, mended: Path) -> dict[str, list[str]]:
+    """Break, look, mend, look again; return what was wrong, by fault."""
+    out: dict[str, list[str]] = {fault.name: [] for fault, _ in placed}
+    try:
+        for fault, node in placed:
+            fault.inject(node)
+        verdicts = look(lab, broken)
+        spill = set().union(*(f.allowed | {f.promise} for f, _ in placed if far(f)))
+        for fault, node in placed:
+            out[fault.name] += problems(fault, node.name, verdicts, spill if not far(fault) else set())
+        if CAPTURE:
+            capture([(f, n.name) for f, n in placed], whole, broken)
+        for fault, node in placed:
+            if not fault.remedy:
+                fault.heal(node)
+        roles = sorted({fault.remedy for fault, _ in placed if fault.remedy})
+        if roles:
+            apply(lab, roles)
+        after = settle(lab, mended)
+    finally:
+        for fault, node in placed:
+            fault.heal(node)  # takes away what was put aside; changes nothing that is whole
+    for fault, node in placed:
+        left = [v for v in after if node.name in v["nodes"]]
+        out[fault.name] += [f"{fault.name}: not mended: {v['promise']}: {v['cause']} ({v['seen']})" for v in left]
+    return out
+
+
 @pytest.fixture(scope="module")
 def matrix(request: pytest.FixtureRequest, ready: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Run all rounds; return what was wrong, by fault."""
-    names = [item.callspec.params["name"] for item in request.session.items if "matrix" in getattr(item, "fixturenames", ())]
+    """Play all rounds that were asked for; return what was wrong, by fault."""
+    asked = [item for item in request.session.items if "matrix" in getattr(item, "fixturenames", ())]
     out: dict[str, list[str]] = {}
     begun = time.monotonic()
     whole = tmp_path_factory.mktemp("ready")
     assert settle(ready, whole) == [], "the cluster is not ready to begin with"
-    for chosen in rounds(names, ready.size):
+    for chosen in rounds([item.callspec.params["name"] for item in asked], ready.size):
         # The first node serves the time and is everybody's peer; it stays whole.
         placed = list(zip(chosen, ready.nodes[1:], strict=False))
+        broken, mended = tmp_path_factory.mktemp("broken"), tmp_path_factory.mktemp("mended")
         try:
-            for fault, node in placed:
-                fault.inject(node)
-            folder = tmp_path_factory.mktemp("broken")
-            verdicts = look(ready, folder)
-            spill = set().union(*(f.allowed | {f.promise} for f, _ in placed if far(f)))
-            for fault, node in placed:
-                out[fault.name] = problems(fault, node.name, verdicts, spill if not far(fault) else set())
-            sys.stderr.write(f"{time.monotonic() - begun:.0f} s: {[x for f in chosen for x in out[f.name]]}\n")
-            if CAPTURE:
-                capture([(f, n.name) for f, n in placed], whole, folder)
-        finally:
-            for fault, node in placed:
-                if not fault.remedy:
-                    fault.heal(node)
-        roles = sorted({fault.remedy for fault in chosen if fault.remedy})
-        try:
-            if roles:
-                apply(ready, roles)
-            after = settle(ready, tmp_path_factory.mktemp("mended"))
-        finally:
-            for fault, node in placed:
-                fault.heal(node)  # takes away what was put aside; changes nothing that is whole
-        for fault, node in placed:
-            left = [v for v in after if node.name in v["nodes"]]
-            out[fault.name] += [f"{fault.name}: not mended: {v['promise']}: {v['cause']} ({v['seen']})" for v in left]
+            out.update(play(ready, placed, whole, broken, mended))
+        except (AssertionError, DdlcheckError, subprocess.TimeoutExpired) as lost:
+            out.update({fault.name: [f"the round was lost: {lost}"] for fault in chosen})
+        sys.stderr.write(f"{time.monotonic() - begun:.0f} s: {[x for f in chosen for x in out[f.name]]}\n")
     return out
 
 
