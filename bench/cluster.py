@@ -22,9 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import IO, TYPE_CHECKING
 
 from ddlcheck import inventory, run
 from ddlcheck.probes import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BIN = pathlib.Path(sys.executable).parent
 
@@ -44,7 +48,7 @@ def test_ten(host):
 
 
 @contextlib.contextmanager
-def hosts(folder: pathlib.Path, count: int):
+def hosts(folder: pathlib.Path, count: int) -> Iterator[tuple[pathlib.Path, list[str], int]]:
     """Start sshd; yield an inventory of ``count`` addresses that it serves."""
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -77,23 +81,62 @@ def hosts(folder: pathlib.Path, count: int):
         server.wait(10)
 
 
-def timed(argv: list[str], **more) -> dict[str, float]:
+def timed(argv: list[str], stdin: IO[bytes] | None = None, cwd: pathlib.Path | None = None) -> dict[str, float]:
     """Run a command; return wall and CPU seconds of the process tree, and its largest resident set in MiB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
-    done = subprocess.run(["/usr/bin/time", "-f", "%M", "-o", "/tmp/bench-rss", *argv], capture_output=True, check=False, **more)
+    with tempfile.NamedTemporaryFile() as peak:
+        meter = ["/usr/bin/time", "-f", "%M", "-o", peak.name]
+        done = subprocess.run([*meter, *argv], capture_output=True, check=False, stdin=stdin, cwd=cwd)
+        kib = int(pathlib.Path(peak.name).read_text().split()[-1])
     wall = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {
-        "wall": wall, "cpu": cpu, "rss": int(pathlib.Path("/tmp/bench-rss").read_text().split()[-1]) / 1024,
-        "rc": done.returncode, "bytes": len(done.stdout),
-    }  # fmt: skip
+    return {"wall": wall, "cpu": cpu, "rss": kib / 1024, "rc": done.returncode, "bytes": len(done.stdout)}
 
 
 def median(rows: list[dict[str, float]], name: str) -> float:
     """Return the median of one figure."""
     return statistics.median(row[name] for row in rows)
+
+
+class Bench:
+    """The three contenders over one set of hosts."""
+
+    def __init__(self, folder: pathlib.Path, inv: pathlib.Path, addresses: list[str], port: int, skip: str) -> None:
+        self.folder, self.addresses, self.port = folder, addresses, port
+        found = inventory.load(str(inv))
+        name = found.nodes[0].name
+        wanted = run.plan(run.select(skip=skip), found.intents, [name])[name]
+        self.wanted = {key: want for key, want in wanted.items() if want["op"] not in run.STAGED}
+        source = protocol.agent_source()
+        request = json.dumps({"wants": self.wanted, "deadline": 60, "nonce": "0" * 16}).encode()
+        (folder / "feed").write_bytes(b"%d\n" % len(source) + source + request + b"\n")
+        self.out = folder / "out.json"
+        self.ours = [str(BIN / "ddlcheck"), "cluster", str(inv), "--skip", skip, "--json", str(self.out)]
+
+    def clush(self) -> dict[str, float]:
+        """Feed the same agent with the same wants."""
+        options = f"-F none -i {self.folder / 'user'} -p {self.port} -o UserKnownHostsFile={self.folder / 'known'}"
+        options += " -o KexAlgorithms=curve25519-sha256"
+        # clush closes stdin when it is fed, which would end our agent: a sleep holds it open until the answer is out.
+        agent = protocol.command("/usr/bin/python3")
+        command = f"exec 3>&1; ( cat; exec sleep 600 ) | ( {agent} >&3; kill 0 )"
+        argv = [str(BIN / "clush"), "-q", "-f", "64", "-o", options, "-w", ",".join(self.addresses), command]
+        with (self.folder / "feed").open("rb") as feed:
+            return timed(argv, stdin=feed)
+
+    def testinfra(self, count: int) -> dict[str, float]:
+        """Let pytest-testinfra make ten assertions a host."""
+        (self.folder / "test_ten.py").write_text(TESTINFRA)
+        config = self.folder / "ssh_config"
+        config.write_text(
+            f"Host *\n Port {self.port}\n IdentityFile {self.folder / 'user'}\n"
+            f" UserKnownHostsFile {self.folder / 'known'}\n"
+        )
+        urls = ",".join(f"paramiko://{address}" for address in self.addresses[:count])
+        words = ["-q", "-p", "no:cacheprovider", f"--ssh-config={config}", f"--hosts={urls}", "test_ten.py"]
+        return timed([str(BIN / "python"), "-m", "pytest", *words], cwd=self.folder)
 
 
 def main() -> None:
@@ -105,43 +148,23 @@ def main() -> None:
     parser.add_argument("--testinfra", type=int, default=4, help="hosts for pytest-testinfra (0: leave it out)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, hosts(pathlib.Path(name), args.hosts) as (inv, addresses, port):
-        folder = pathlib.Path(name)
-        found = inventory.load(str(inv))
-        wanted = run.plan(run.select(skip=args.skip), found.intents, [found.nodes[0].name])[found.nodes[0].name]
-        wanted = {k: w for k, w in wanted.items() if w["op"] not in run.STAGED}
-        source = protocol.agent_source()
-        request = json.dumps({"wants": wanted, "deadline": 60, "nonce": "0" * 16}).encode()
-        payload = b"%d\n" % len(source) + source + request + b"\n"
-        (folder / "feed").write_bytes(payload)
-        ours = [str(BIN / "ddlcheck"), "cluster", str(inv), "--skip", args.skip, "--json", str(folder / "out.json")]
-        one = [*ours, "--limit", addresses[0]]
-        ssh = f"-F none -i {folder / 'user'} -p {port} -o UserKnownHostsFile={folder / 'known'} -o KexAlgorithms=curve25519-sha256"
-        # clush closes stdin, which ends our agent: `cat` holds it open until the answers are out.
-        command = f"exec 3>&1; ( cat; exec sleep 600 ) | ( {protocol.command('/usr/bin/python3')} >&3; kill 0 )"
-        clush = [str(BIN / "clush"), "-q", "-f", "64", "-o", ssh, "-w", ",".join(addresses), command]
+        bench = Bench(pathlib.Path(name), inv, addresses, port, args.skip)
         rows: dict[str, list[dict[str, float]]] = {"one": [], "ddlcheck": [], "clush": []}
         for _ in range(args.rounds):
-            rows["one"].append(timed(one))
-            rows["ddlcheck"].append(timed(ours))
-            with (folder / "feed").open("rb") as feed:
-                rows["clush"].append(timed(clush, stdin=feed))
-        asked = len(json.loads((folder / "out.json").read_text())["nodes"])
-        print(f"{args.hosts} hosts, {len(wanted)} wants, {args.rounds} rounds, {os.cpu_count()} cores; medians; asked {asked}")
+            rows["one"].append(timed([*bench.ours, "--limit", addresses[0]]))
+            rows["ddlcheck"].append(timed(bench.ours))
+            rows["clush"].append(bench.clush())
+        asked = len(json.loads(bench.out.read_text())["nodes"])
+        print(f"{asked} hosts, {len(bench.wanted)} wants, {args.rounds} rounds, {os.cpu_count()} cores; medians")
         for label in ("ddlcheck", "clush"):
-            r = rows[label]
-            print(f"{label:10} wall {median(r, 'wall'):6.2f} s   cpu {median(r, 'cpu'):6.2f} s   "
-                  f"largest process {median(r, 'rss'):5.0f} MiB   output {median(r, 'bytes'):9.0f} bytes")  # fmt: skip
+            wall, cpu, rss, size = (median(rows[label], figure) for figure in ("wall", "cpu", "rss", "bytes"))
+            print(f"{label:9} wall {wall:6.2f} s  cpu {cpu:6.2f} s  largest process {rss:4.0f} MiB  output {size:8.0f} B")
         ratio = statistics.median(a["wall"] / b["wall"] for a, b in zip(rows["ddlcheck"], rows["clush"], strict=True))
         per_host = (median(rows["ddlcheck"], "cpu") - median(rows["one"], "cpu")) / max(1, args.hosts - 1) * 1000
         print(f"ddlcheck / clush: wall ratio {ratio:.2f}; controller CPU beyond start-up {per_host:.1f} ms a host")
         if args.testinfra:
-            (folder / "test_ten.py").write_text(TESTINFRA)
-            config = folder / "ssh_config"
-            config.write_text(f"Host *\n Port {port}\n IdentityFile {folder / 'user'}\n UserKnownHostsFile {folder / 'known'}\n")
-            urls = ",".join(f"paramiko://{a}" for a in addresses[: args.testinfra])
-            row = timed([str(BIN / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--ssh-config={config}",
-                         f"--hosts={urls}", str(folder / "test_ten.py")], cwd=folder)  # fmt: skip
-            print(f"testinfra  wall {row['wall']:6.2f} s for {args.testinfra} hosts, ten assertions each (status {row['rc']:.0f})")
+            row = bench.testinfra(args.testinfra)
+            print(f"testinfra wall {row['wall']:6.2f} s for {args.testinfra} hosts, ten assertions each")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 
-from ddlcheck.matrix import Matrix
+from ddlcheck.judging.matrix import Matrix
 
 
 def plant(n: int, seed: int) -> Matrix:

@@ -41,9 +41,12 @@ class Intent:
 
     @property
     def hostname(self) -> str:
-        """The name the node itself must answer to: its fabric name under policy ``ib``, else its own."""
+        """The name the node itself must answer to: its fabric name under policy ``ib``, else its own.
+
+        Without a domain: so ``hostname -s`` prints it, and Open MPI compares it.
+        """
         fabric = str(self["hostname_fabric_name"])
-        return fabric if self["hostname_policy"] == "ib" and fabric else self.node
+        return fabric if self["hostname_policy"] == "ib" and fabric else short(self.node)
 
     @property
     def mpi_name(self) -> str:
@@ -74,7 +77,7 @@ class Intent:
         if self["hostname_fabric_name"]:
             found[str(self["hostname_fabric_name"])] = None
         for name in list(found):
-            found[name.partition(".")[0]] = None
+            found[short(name)] = None
         return tuple(found)
 
     @property
@@ -93,12 +96,17 @@ _ALL_NAMES: dict[int, tuple[Mapping[str, Mapping[str, Any]], tuple[str, ...]]] =
 
 def _add(out: dict[str, str], name: str, address: str) -> None:
     out[name] = address
-    out.setdefault(name.partition(".")[0], address)
+    out.setdefault(short(name), address)
 
 
 def names_of(intents: Iterable[Intent]) -> list[str]:
     """Return every name in use in the cluster, each once, in order."""
     return list(next(iter(intents)).all_names)
+
+
+def short(name: str) -> str:
+    """Return a host name without its domain; an address is no name, and stays whole."""
+    return name if ":" in name or name.replace(".", "").isdigit() else name.partition(".")[0]
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def wants(intent: Intent) -> Wants:
 
 def judge(seen: Seen, intent: Intent) -> Verdict:
     """Judge what one node shows by itself: that a rank ran on it, and what carried its bytes."""
-    from ddlcheck import carriers  # noqa: PLC0415 - not needed by who only lists checks
+    from ddlcheck.judging import carriers  # noqa: PLC0415 - not needed by who only lists checks
 
     part = _part(seen)
     declared = str(intent["openmpi_transport"])
@@ -117,7 +117,7 @@ def _texts(seen: Seen, name: str) -> Mapping[str, str]:
 
 def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> Sequence[Verdict]:
     """Judge the pairs: which hang, corrupt, or are slower than their peers."""
-    from ddlcheck import pairs  # noqa: PLC0415
+    from ddlcheck.judging import pairs  # noqa: PLC0415
 
     parts = {node: _part(one) for node, one in seen.items()}
     nodes = list(parts)
@@ -144,8 +144,8 @@ def _nothing(nodes: Sequence[str], first: Part) -> Verdict:
 
 def _slow(parts: Parts, intents: Mapping[str, Intent], rail: int, rails: Sequence[int]) -> list[Verdict]:
     # Not above: numpy costs more than judging a node.
-    from ddlcheck import blame, outliers  # noqa: PLC0415
-    from ddlcheck.matrix import from_pairs  # noqa: PLC0415
+    from ddlcheck.judging import blame, outliers  # noqa: PLC0415
+    from ddlcheck.judging.matrix import from_pairs  # noqa: PLC0415
 
     racks = {node: str(intents[node]["fabric_rack"]) for node in parts if str(intents[node]["fabric_rack"])}
     measured = [pair for part in parts.values() for pair in part["pairs"] if pair["rail"] == rail]

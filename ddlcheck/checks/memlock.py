@@ -7,7 +7,7 @@ daemons that start ranks, a rank. Files promise; they are read only to say why a
 from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
-from ddlcheck.limits import explain, kib, shown, unit_of
+from ddlcheck.judging.limits import explain, kib, shown, unit_of
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import proc, rank, read, read_all, run, session
 

@@ -5,8 +5,8 @@ Looked for where mpirun's daemons are: in a session of the job user, opened by s
 
 from __future__ import annotations
 
-from ddlcheck.edges import SSH
 from ddlcheck.errors import NotSeen
+from ddlcheck.judging.edges import SSH
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import SESSION_USER, read_all, run
 

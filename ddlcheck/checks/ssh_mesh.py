@@ -7,8 +7,8 @@ random matching.
 
 from __future__ import annotations
 
-from ddlcheck.edges import FULL, MARK, PARALLEL, SEED, SSH, WORDS, classify, targets
 from ddlcheck.errors import NotSeen
+from ddlcheck.judging.edges import FULL, MARK, PARALLEL, SEED, SSH, WORDS, classify, targets
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import SESSION_USER, each, run, session
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ddlcheck.checks import Seen
-    from ddlcheck.edges import Failure
     from ddlcheck.intent import Intent
+    from ddlcheck.judging.edges import Failure
     from ddlcheck.wants import Wants
 
     Edge = tuple[str, str]  # from, to

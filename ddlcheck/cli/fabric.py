@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ddlcheck.fabric.stage import Options
     from ddlcheck.inventory import Inventory
-    from ddlcheck.matrix import Matrix
-    from ddlcheck.outliers import Findings
+    from ddlcheck.judging.matrix import Matrix
+    from ddlcheck.judging.outliers import Findings
     from ddlcheck.verdict import Verdict
     from ddlcheck.wants import Answer
 
@@ -78,7 +78,7 @@ def _pairs(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Measure or read, judge, render."""
-    from ddlcheck import outliers  # noqa: PLC0415
+    from ddlcheck.judging import outliers  # noqa: PLC0415
 
     _options.writable(args)
     for path in (args.html, args.good_hosts, args.baseline):
@@ -120,7 +120,7 @@ def _any(matrix: Matrix) -> bool:
 
 
 def _read(path: pathlib.Path) -> Matrix:
-    from ddlcheck import matrix  # noqa: PLC0415
+    from ddlcheck.judging import matrix  # noqa: PLC0415
 
     try:
         if path.stat().st_size > _MAX:
@@ -137,7 +137,7 @@ def _read(path: pathlib.Path) -> Matrix:
 
 
 def _judge_file(path: pathlib.Path) -> tuple[Matrix, list[Verdict], Findings | None]:
-    from ddlcheck import blame, outliers  # noqa: PLC0415
+    from ddlcheck.judging import blame, outliers  # noqa: PLC0415
 
     matrix = _read(path)
     findings = outliers.find(matrix)
@@ -145,8 +145,9 @@ def _judge_file(path: pathlib.Path) -> tuple[Matrix, list[Verdict], Findings | N
 
 
 def _measure(args: argparse.Namespace) -> tuple[Matrix, list[Verdict], str, dict[str, str]]:
-    from ddlcheck import inventory, matrix  # noqa: PLC0415
+    from ddlcheck import inventory  # noqa: PLC0415
     from ddlcheck import run as runner  # noqa: PLC0415
+    from ddlcheck.judging import matrix  # noqa: PLC0415
     from ddlcheck.wants import key  # noqa: PLC0415
 
     found = inventory.load(
@@ -208,7 +209,8 @@ def _stage_options(args: argparse.Namespace, values: Mapping[str, object]) -> Op
 def _baseline(path: pathlib.Path, matrix: Matrix) -> list[Verdict]:
     import json  # noqa: PLC0415
 
-    from ddlcheck import drift, saved  # noqa: PLC0415
+    from ddlcheck import saved  # noqa: PLC0415
+    from ddlcheck.judging import drift  # noqa: PLC0415
 
     if path.exists():
         return list(drift.compare(_read(path), matrix))

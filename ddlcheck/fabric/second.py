@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddlcheck import matrix, outliers
+from ddlcheck.judging import matrix, outliers
 
 if TYPE_CHECKING:
     from ddlcheck.fabric import Measurement

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ddlcheck.matrix import Matrix
-    from ddlcheck.outliers import Findings
+    from ddlcheck.judging.matrix import Matrix
+    from ddlcheck.judging.outliers import Findings
     from ddlcheck.verdict import Verdict
 
 _TABLES = (

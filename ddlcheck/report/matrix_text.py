@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddlcheck.matrix import METRICS, TABLES
+from ddlcheck.judging.matrix import METRICS, TABLES
 
 if TYPE_CHECKING:
-    from ddlcheck.matrix import Matrix
+    from ddlcheck.judging.matrix import Matrix
 
 #: More nodes than this do not fit a terminal.
 MOST = 32

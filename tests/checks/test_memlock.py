@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ddlcheck import limits
 from ddlcheck.errors import NotSeen
+from ddlcheck.judging import limits
 from ddlcheck.verdict import Status
 from ddlcheck.wants import Answer
 from tests.checks.machine import GARBAGE, Cluster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddlcheck import edges
+from ddlcheck.judging import edges
 from ddlcheck.verdict import Status
 from tests.checks.machine import GARBAGE, Cluster
 

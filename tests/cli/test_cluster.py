@@ -123,7 +123,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing_on_the_node(nodes, tmp_path
                 break
             time.sleep(0.1)
         child.send_signal(sent)
-        out, err = child.communicate(timeout=30)
+        _, err = child.communicate(timeout=30)
     assert child.returncode != 0
     if sent == signal.SIGINT:
         assert child.returncode == 130

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ddlcheck import blame, matrix, outliers
 from ddlcheck.fabric.local import LocalHead
 from ddlcheck.fabric.stage import Options, measure
+from ddlcheck.judging import blame, matrix, outliers
 from tests.fabric.namespaces import Namespaces, possible
 
 pytestmark = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ddlcheck.matrix import Matrix, Table
+    from ddlcheck.judging.matrix import Matrix, Table
 
 #: MAD to the standard deviation of a normal distribution.
 _MAD = 1.4826

@@ -11,8 +11,8 @@ from ddlcheck.verdict import Status, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ddlcheck.matrix import Matrix
-    from ddlcheck.outliers import Culprit, Findings
+    from ddlcheck.judging.matrix import Matrix
+    from ddlcheck.judging.outliers import Culprit, Findings
 
 _UNIT = {"latency": "us", "bandwidth": "MB/s"}
 #: How much slower keeps a job off a node; less is worth knowing.

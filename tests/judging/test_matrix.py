@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddlcheck import matrix
 from ddlcheck.errors import UsageError
+from ddlcheck.judging import matrix
 
 GOOD = {"nodes": ["a", "b"], "bandwidth_MBps": [[None, 2], [3.5, None]]}
 

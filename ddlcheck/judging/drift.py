@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddlcheck import outliers
-from ddlcheck.matrix import METRICS, Matrix
+from ddlcheck.judging import outliers
+from ddlcheck.judging.matrix import METRICS, Matrix
 from ddlcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:

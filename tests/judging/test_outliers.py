@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddlcheck import outliers
-from ddlcheck.matrix import Matrix
+from ddlcheck.judging import outliers
+from ddlcheck.judging.matrix import Matrix
 
 
 def simulate(n, seed, *, racks=1, metric="bandwidth"):

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddlcheck import clusters
-from ddlcheck.clusters import deviation
-from ddlcheck.matrix import METRICS
+from ddlcheck.judging import clusters
+from ddlcheck.judging.clusters import deviation
+from ddlcheck.judging.matrix import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from ddlcheck.matrix import Matrix, Table
+    from ddlcheck.judging.matrix import Matrix, Table
 
 #: Slowness (ratio) that matters, by kind: a node is judged by many values, a link by a single one.
 MATERIAL = {"node": 1.1, "pair": 1.25, "link": 1.5}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ddlcheck.cli import main
-from ddlcheck.matrix import Matrix
-from tests.test_outliers import simulate, worse
+from ddlcheck.judging.matrix import Matrix
+from tests.judging.test_outliers import simulate, worse
 
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 

@@ -1,0 +1,1 @@
+"""What judges think with: pure functions that read evidence, compare nodes and find the odd one out."""
