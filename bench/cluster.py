@@ -158,7 +158,7 @@ def main() -> None:
         print(f"{asked} hosts, {len(bench.wanted)} wants, {args.rounds} rounds, {os.cpu_count()} cores; medians")
         for label in ("ddlcheck", "clush"):
             wall, cpu, rss, size = (median(rows[label], figure) for figure in ("wall", "cpu", "rss", "bytes"))
-            print(f"{label:9} wall {wall:6.2f} s  cpu {cpu:6.2f} s  largest process {rss:4.0f} MiB  output {size:8.0f} B")
+            print(f"{label:9} wall {wall:6.2f} s  cpu {cpu:6.2f} s  peak {rss:4.0f} MiB  output {size:8.0f} B")
         ratio = statistics.median(a["wall"] / b["wall"] for a, b in zip(rows["ddlcheck"], rows["clush"], strict=True))
         per_host = (median(rows["ddlcheck"], "cpu") - median(rows["one"], "cpu")) / max(1, args.hosts - 1) * 1000
         print(f"ddlcheck / clush: wall ratio {ratio:.2f}; controller CPU beyond start-up {per_host:.1f} ms a host")

@@ -38,7 +38,11 @@ def test_every_variable_stands_in_its_roles_readme(role):
 
 
 def test_links_in_the_documents_lead_somewhere():
-    for path in [*pathlib.Path().glob("*.md"), *pathlib.Path("docs").rglob("*.md"), *pathlib.Path("roles").rglob("*.md")]:
+    for path in [
+        *pathlib.Path().glob("*.md"),
+        *pathlib.Path("docs").rglob("*.md"),
+        *pathlib.Path("roles").rglob("*.md"),
+    ]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
             assert (path.parent / link).exists(), f"{path}: {link}"
 

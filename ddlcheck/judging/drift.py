@@ -49,9 +49,7 @@ def _part(matrix: Matrix, metric: str, nodes: list[str]) -> NDArray[np.float64] 
     return None if table is None else table[np.ix_(index, index)]
 
 
-def _metric(
-    metric: str, nodes: list[str], old: NDArray[np.float64], new: NDArray[np.float64]
-) -> Iterator[Verdict]:
+def _metric(metric: str, nodes: list[str], old: NDArray[np.float64], new: NDArray[np.float64]) -> Iterator[Verdict]:
     change = np.log(new / old) if metric == "latency" else np.log(old / new)  # positive is worse
     values = change[~np.isnan(change)]
     if not values.size:

@@ -27,19 +27,26 @@ def make_key(path: Path, comment: str) -> str:
 def ssh_options(lab: Lab) -> list[str]:
     """Return the options that make ssh strict about the lab's hosts, and quiet about the user's own keys."""
     return [
-        "-o", f"UserKnownHostsFile={lab.known_hosts}",
-        "-o", "GlobalKnownHostsFile=/dev/null",
-        "-o", "StrictHostKeyChecking=yes",
-        "-o", "IdentitiesOnly=yes",
+        "-o",
+        f"UserKnownHostsFile={lab.known_hosts}",
+        "-o",
+        "GlobalKnownHostsFile=/dev/null",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "IdentitiesOnly=yes",
     ]
 
 
 def write(lab: Lab, host_keys: dict[str, list[str]]) -> None:
     """Write known_hosts, ssh_config and the inventory of a lab; ``host_keys`` are public keys by node."""
-    lab.known_hosts.write_text("".join(
-        f"{node.name},{node.fabric_name},{node.address},{node.fabric_address} {' '.join(key.split()[:2])}\n"
-        for node in lab.nodes for key in host_keys[node.name]
-    ))
+    lab.known_hosts.write_text(
+        "".join(
+            f"{node.name},{node.fabric_name},{node.address},{node.fabric_address} {' '.join(key.split()[:2])}\n"
+            for node in lab.nodes
+            for key in host_keys[node.name]
+        )
+    )
     lab.ssh_config.write_text(_ssh_config(lab))
     (lab.inventory / "group_vars").mkdir(parents=True, exist_ok=True)
     (lab.inventory / "hosts.yml").write_text(_hosts(lab))

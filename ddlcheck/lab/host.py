@@ -53,8 +53,13 @@ def run(argv: Sequence[str | Path], *, text: str | None = None, timeout: float =
     leash = ["setpriv", "--pdeathsig", "KILL"]
     try:
         done = subprocess.run(
-            [*leash, *words], input=text or "", capture_output=True, text=True, timeout=timeout,
-            check=False, env=dict(ENVIRONMENT),
+            [*leash, *words],
+            input=text or "",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=dict(ENVIRONMENT),
         )
     except subprocess.TimeoutExpired as late:
         raise DdlcheckError(f"{' '.join(words[:4])} did not end within {timeout:.0f} s") from late
@@ -69,8 +74,13 @@ def detach(argv: Sequence[str], log: Path, environment: Mapping[str, str] = ENVI
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         subprocess.run(
-            ["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/",
-            env=dict(environment), check=True,
+            ["setsid", "--fork", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            env=dict(environment),
+            check=True,
         )
 
 

@@ -23,14 +23,35 @@ SOURCES = (
     f"deb http://mirror.example/debian-security {SUITE}-security main",
 )
 PACKAGES = (
-    "ca-certificates", "dbus", "ifupdown", "iproute2", "iputils-ping", "kmod", "less", "libpam-modules",
-    "libpam-systemd", "netbase", "nftables", "openssh-server", "procps", "python3", "python3-apt", "sudo",
+    "ca-certificates",
+    "dbus",
+    "ifupdown",
+    "iproute2",
+    "iputils-ping",
+    "kmod",
+    "less",
+    "libpam-modules",
+    "libpam-systemd",
+    "netbase",
+    "nftables",
+    "openssh-server",
+    "procps",
+    "python3",
+    "python3-apt",
+    "sudo",
     "systemd-sysv",
 )
 # What a machine in a rack does at boot and a container needs not.
 MASKED = (
-    "apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "dpkg-db-backup.timer",
-    "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "getty@tty1.service", "remote-fs.target",
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "remote-fs.target",
     "systemd-pstore.service",
 )
 FILES = {
@@ -40,10 +61,16 @@ FILES = {
 }
 USERS = ("admin", "ddl")
 MMDEBSTRAP = (
-    "--mode=root", "--variant=minbase", "--format=directory", "--quiet", "--skip=cleanup/apt/lists",
+    "--mode=root",
+    "--variant=minbase",
+    "--format=directory",
+    "--quiet",
+    "--skip=cleanup/apt/lists",
     '--aptopt=Acquire::Languages "none"',
-    "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=force-unsafe-io",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=force-unsafe-io",
 )
 STALE = 14 * 86400
 
@@ -85,12 +112,28 @@ def _build(image: Path, say: Callable[[str], None]) -> None:
     say(f"building the image of Debian {SUITE}, once: about half a minute ({image})")
     # In name spaces of its own that die with us, a killed build leaves neither a process nor a mount.
     argv = [
-        "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
-        "mmdebstrap", *MMDEBSTRAP, f"--include={','.join(PACKAGES)}", SUITE, str(part), *SOURCES,
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child=KILL",
+        "mmdebstrap",
+        *MMDEBSTRAP,
+        f"--include={','.join(PACKAGES)}",
+        SUITE,
+        str(part),
+        *SOURCES,
     ]
     with log.open("w") as out:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False,
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
             env={**ENVIRONMENT, **proxies()},
         )
     if done.returncode:

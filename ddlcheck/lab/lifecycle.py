@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 def up(name: str, nodes: int, say: Callable[[str], None], timeout: float = 120) -> Lab:
     """Bring up a lab and wait until every node answers ssh.
 
@@ -127,8 +126,16 @@ def _serve_packages(lab: Lab) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     mirrors = sorted({urlsplit(source.split()[1]).netloc for source in image.SOURCES})
     argv = [
-        *entering(Group(f"{lab.name}/packages")), sys.executable, "-I", packages.__file__,
-        "--space", str(network.NETNS / lab.network.switch),
-        "--address", lab.network.address("eth0", network.SWITCH), "--directory", str(kept), *mirrors,
+        *entering(Group(f"{lab.name}/packages")),
+        sys.executable,
+        "-I",
+        packages.__file__,
+        "--space",
+        str(network.NETNS / lab.network.switch),
+        "--address",
+        lab.network.address("eth0", network.SWITCH),
+        "--directory",
+        str(kept),
+        *mirrors,
     ]
     host.detach(argv, lab.directory / "logs" / "packages.log", {**host.ENVIRONMENT, **host.proxies()})

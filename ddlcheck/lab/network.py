@@ -62,14 +62,19 @@ class Network:
         for number in range(nodes + 1):
             run(["ip", "netns", "add", self.space(number)])
             _quiet(self.space(number))
-        bridges = [line for name in BRIDGES.values() for line in (
-            f"link add name {name} type bridge forward_delay 0 mcast_snooping 0",
-            f"link set {name} up",
-        )]
+        bridges = [
+            line
+            for name in BRIDGES.values()
+            for line in (
+                f"link add name {name} type bridge forward_delay 0 mcast_snooping 0",
+                f"link set {name} up",
+            )
+        ]
         cables = [
             f"link add name {letter}{number} type veth peer name {interface} netns {self.space(number)}\n"
             f"link set {letter}{number} master {BRIDGES[interface]} up"
-            for number in range(1, nodes + 1) for interface, letter in CABLES.items()
+            for number in range(1, nodes + 1)
+            for interface, letter in CABLES.items()
         ]
         address = [f"addr add {self.address('eth0', SWITCH)}/24 dev mgmt", "link set lo up"]
         run(["ip", "-n", self.switch, "-batch", "-"], text="\n".join([*bridges, *address, *cables]) + "\n")

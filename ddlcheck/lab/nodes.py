@@ -28,10 +28,34 @@ State = Literal["running", "frozen", "stopped"]
 # What nspawn leaves to a container of its own accord, plus the network (it is in a name space of its own)
 # and pinned memory (nodes pin for RDMA). Not among them: the clock, which is the host's, and kernel modules.
 CAPABILITIES = (
-    "audit_control", "audit_write", "chown", "dac_override", "dac_read_search", "fowner", "fsetid",
-    "ipc_lock", "ipc_owner", "kill", "lease", "linux_immutable", "mknod", "net_admin", "net_bind_service",
-    "net_broadcast", "net_raw", "setfcap", "setgid", "setpcap", "setuid", "sys_admin", "sys_boot",
-    "sys_chroot", "sys_nice", "sys_ptrace", "sys_resource", "sys_tty_config",
+    "audit_control",
+    "audit_write",
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "ipc_lock",
+    "ipc_owner",
+    "kill",
+    "lease",
+    "linux_immutable",
+    "mknod",
+    "net_admin",
+    "net_bind_service",
+    "net_broadcast",
+    "net_raw",
+    "setfcap",
+    "setgid",
+    "setpcap",
+    "setuid",
+    "sys_admin",
+    "sys_boot",
+    "sys_chroot",
+    "sys_nice",
+    "sys_ptrace",
+    "sys_resource",
+    "sys_tty_config",
 )
 LOOPS = 8
 SHUTDOWN = 15.0
@@ -130,14 +154,29 @@ class Node:
         devices = [path for path in ("/dev/fuse", "/dev/loop-control") if Path(path).exists()]
         devices += [f"/dev/loop{number}" for number in range(LOOPS) if Path(f"/dev/loop{number}").exists()]
         argv = [
-            *entering(Group(f"{self.group.path}/watch")), "sh", "-c", WATCH, "sh",
+            *entering(Group(f"{self.group.path}/watch")),
+            "sh",
+            "-c",
+            WATCH,
+            "sh",
             *entering(Group(f"{self.group.path}/boot")),
             # Not `ip netns exec`, which hides /sys/fs/cgroup; and from the start, not by nspawn's own
             # option, or /sys/class/net would show the host's interfaces.
-            "nsenter", f"--net={network.NETNS / self.lab.network.space(self.index)}",
-            "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", f"--directory={self.root}",
-            f"--machine={self.machine}", f"--hostname={self.name}", "--link-journal=no", "--resolv-conf=off",
-            "--timezone=off", "--console=read-only", "--system-call-filter=@memlock",
+            "nsenter",
+            f"--net={network.NETNS / self.lab.network.space(self.index)}",
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+            f"--directory={self.root}",
+            f"--machine={self.machine}",
+            f"--hostname={self.name}",
+            "--link-journal=no",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--console=read-only",
+            "--system-call-filter=@memlock",
             f"--capability={','.join('CAP_' + name.upper() for name in CAPABILITIES)}",
             *(f"--bind={device}" for device in devices),
         ]
@@ -179,7 +218,11 @@ class Node:
         self.lab.network.cable(self.index, interface, up=up)
 
     def run(
-        self, argv: Sequence[str], *, input: str | None = None, timeout: float = 30,  # noqa: A002 - subprocess's word
+        self,
+        argv: Sequence[str],
+        *,
+        input: str | None = None,
+        timeout: float = 30,  # noqa: A002 - subprocess's word
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the node as its root, without ssh; the status is the caller's to look at.
 
@@ -196,15 +239,41 @@ class Node:
         keep = ",".join(f"+{name}" for name in CAPABILITIES)
         words = [
             *entering(call),
-            "nsenter", f"--target={self.leader()}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
-            "--root", "--wd", "--",
-            "setpriv", f"--bounding-set=-all,{keep}", "--inh-caps=-all", "--",
-            "env", "-i", f"PATH={PATH}", "HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", *argv,
+            "nsenter",
+            f"--target={self.leader()}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+            "--root",
+            "--wd",
+            "--",
+            "setpriv",
+            f"--bounding-set=-all,{keep}",
+            "--inh-caps=-all",
+            "--",
+            "env",
+            "-i",
+            f"PATH={PATH}",
+            "HOME=/root",
+            "USER=root",
+            "LOGNAME=root",
+            "LANG=C.UTF-8",
+            *argv,
         ]
         try:
             with subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                errors="replace", start_new_session=True, cwd="/", env=dict(ENVIRONMENT),
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                cwd="/",
+                env=dict(ENVIRONMENT),
             ) as process:
                 try:
                     out, err = process.communicate(input or "", timeout=timeout)

@@ -73,4 +73,3 @@ def seed(node: Node, image: Path, authorized: str) -> list[str]:
     for path in (ssh, ssh / "authorized_keys"):
         os.chown(path, owner.st_uid, owner.st_gid)
     return keys
-

@@ -117,7 +117,9 @@ def test_interrupted_in_the_middle_it_leaves_nothing_on_the_node(nodes, tmp_path
     fake.mkdir()
     with running(tmp_path / "slow", f'ForceCommand=sh -c "$SSH_ORIGINAL_COMMAND" & exec {marker}') as slow:
         nodes.add("slow", slow)
-        child = subprocess.Popen(nodes.argv("--timeout", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            nodes.argv("--timeout", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(100):
             if subprocess.run(["pgrep", "-f", marker], check=False, capture_output=True).returncode == 0:
                 break
@@ -171,6 +173,8 @@ def test_a_report_to_stdout_is_nothing_but_the_report(nodes):
 
 
 def test_a_reader_that_goes_away_is_no_bug(nodes):
-    out = subprocess.run(["sh", "-c", f"{' '.join(nodes.argv('-v'))} | head -1"], capture_output=True, text=True, check=False)
+    out = subprocess.run(
+        ["sh", "-c", f"{' '.join(nodes.argv('-v'))} | head -1"], capture_output=True, text=True, check=False
+    )
     assert "Traceback" not in out.stderr
     assert "bug" not in out.stderr

@@ -45,7 +45,9 @@ def test_a_slow_node_is_not_ready_and_stands_in_the_json(tmp_path):
     assert (tmp_path / "g").read_text().split() == [x for name in names if name != names[2] for x in (name, "slots=1")]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"nodes":["a","b"]}', "x,y\n1,2\n", '{"nodes":["a","b"],"latency_us":[[1]]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"nodes":["a","b"]}', "x,y\n1,2\n", '{"nodes":["a","b"],"latency_us":[[1]]}']
+)
 def test_bad_input_is_one_sentence_and_no_sick_node(tmp_path, capsys, text):
     (tmp_path / "m").write_text(text)
     assert fabric("--from-matrix", tmp_path / "m") == 2

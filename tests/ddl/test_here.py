@@ -9,7 +9,14 @@ from ddlcheck.ddl import here
 
 @pytest.mark.parametrize(
     ("word", "known"),
-    [("lo", True), ("ib99", False), ("127.0.0.0/8", True), ("127.9.9.9/8", True), ("203.0.113.0/24", False), ("::1/128", None)],
+    [
+        ("lo", True),
+        ("ib99", False),
+        ("127.0.0.0/8", True),
+        ("127.9.9.9/8", True),
+        ("203.0.113.0/24", False),
+        ("::1/128", None),
+    ],
 )
 def test_an_interface_or_network_is_ours_or_not(word, known):
     found = here.carries(word)

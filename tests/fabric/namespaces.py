@@ -95,7 +95,9 @@ class Namespaces:
 
     def shape(self, name: str, rate: str) -> None:
         """Give what a node sends no more than ``rate``."""
-        self.run(name, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "64kb", "latency", "50ms")
+        self.run(
+            name, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "64kb", "latency", "50ms"
+        )
 
     def block(self, name: str, other: str, *, reject: bool = False) -> None:
         """Let no packet leave one node for another: dropped silently, or refused."""

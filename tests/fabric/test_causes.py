@@ -29,4 +29,8 @@ def test_a_launchers_words_have_a_cause(talk, word, remedy):
 
 
 def test_what_is_not_known_is_shown_and_not_guessed():
-    assert classify("----\nsomething new\n----\n") == {"cause": "the launch failed", "remedy": "inspect", "text": "something new"}
+    assert classify("----\nsomething new\n----\n") == {
+        "cause": "the launch failed",
+        "remedy": "inspect",
+        "text": "something new",
+    }

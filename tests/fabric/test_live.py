@@ -34,7 +34,9 @@ def clean(nodes):
     yield nodes
     for name in nodes.names:
         subprocess.run([*nodes.enter(name), "iptables", "-F"], check=False, capture_output=True)
-        subprocess.run([*nodes.enter(name), "tc", "qdisc", "del", "dev", "eth0", "root"], check=False, capture_output=True)
+        subprocess.run(
+            [*nodes.enter(name), "tc", "qdisc", "del", "dev", "eth0", "root"], check=False, capture_output=True
+        )
         for pid in nodes.pids(name):
             os.kill(pid, signal.SIGKILL)
 
@@ -81,7 +83,9 @@ def test_a_pair_whose_packets_are_dropped_is_named_and_the_others_are_measured(c
 def test_a_node_that_is_slow_in_what_it_sends_is_named(clean):
     clean.shape("ft2", "100mbit")
     found = run(clean)
-    culprits = [c for c in outliers.find(matrix.from_pairs(found.nodes, found.pairs)).culprits if c.metric == "bandwidth"]
+    culprits = [
+        c for c in outliers.find(matrix.from_pairs(found.nodes, found.pairs)).culprits if c.metric == "bandwidth"
+    ]
     assert [(c.kind, c.nodes) for c in culprits] == [("send", ("node2",))]
     assert culprits[0].ratio < 0.3
     assert any(p["pass"] == 2 for p in found.pairs)
@@ -163,4 +167,8 @@ def test_several_ranks_a_node_measure_their_rails(clean):
     found = run(clean, per_node=2, pairs="sample:1")
     assert {p["rail"] for p in found.pairs} == {0, 1}
     assert len(found.pairs) == 4
-    assert list(blame.judge(matrix.from_pairs(found.nodes, found.pairs), outliers.find(matrix.from_pairs(found.nodes, found.pairs))))
+    assert list(
+        blame.judge(
+            matrix.from_pairs(found.nodes, found.pairs), outliers.find(matrix.from_pairs(found.nodes, found.pairs))
+        )
+    )

@@ -20,7 +20,11 @@ def test_nobody_is_in_two_pairs_of_a_round(n):
         assert len(busy) == len(set(busy)) >= n - 1
 
 
-@given(st.integers(2, 80).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1), min_size=2, max_size=2, unique=True))))
+@given(
+    st.integers(2, 80).flatmap(
+        lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1), min_size=2, max_size=2, unique=True))
+    )
+)
 def test_the_meeting_is_found_without_looking(case):
     n, (a, b) = case
     assert rounds.partner(a, rounds.meeting(a, b, n), n) == b

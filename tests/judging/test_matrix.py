@@ -106,7 +106,17 @@ def test_mpigraphs_output_cut_short_is_refused():
 
 
 def test_of_a_pair_measured_twice_the_better_counts():
-    pair = {"a": "a", "b": "b", "lat": [{"size": 8, "median": 2.0}], "bw": [{"size": 1 << 20, "ab": 10, "ba": 50, "both": 60}]}
-    again = {"a": "a", "b": "b", "lat": [{"size": 8, "median": 1.0}], "bw": [{"size": 1 << 20, "ab": 40, "ba": 45, "both": 80}]}
+    pair = {
+        "a": "a",
+        "b": "b",
+        "lat": [{"size": 8, "median": 2.0}],
+        "bw": [{"size": 1 << 20, "ab": 10, "ba": 50, "both": 60}],
+    }
+    again = {
+        "a": "a",
+        "b": "b",
+        "lat": [{"size": 8, "median": 1.0}],
+        "bw": [{"size": 1 << 20, "ab": 40, "ba": 45, "both": 80}],
+    }
     found = matrix.from_pairs(["a", "b"], [pair, again])
     assert (found.latency[1, 0], found.bandwidth[0, 1], found.bandwidth[1, 0]) == (1.0, 40, 50)

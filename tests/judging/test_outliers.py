@@ -38,7 +38,9 @@ def named(found):
 
 
 @pytest.mark.parametrize("metric", ["bandwidth", "latency"])
-@pytest.mark.parametrize(("n", "racks"), [(3, 1), (4, 1), (5, 1), (6, 1), (8, 2), (16, 2), (32, 4), (64, 4), (100, 5), (256, 8)])
+@pytest.mark.parametrize(
+    ("n", "racks"), [(3, 1), (4, 1), (5, 1), (6, 1), (8, 2), (16, 2), (32, 4), (64, 4), (100, 5), (256, 8)]
+)
 def test_false_alarms_are_rare(n, racks, metric):
     matrices = 60 if n < 100 else 12
     alarms = 0
@@ -53,7 +55,9 @@ def test_false_alarms_are_rare(n, racks, metric):
 def test_one_random_fault_is_named_with_its_kind(data):
     n = data.draw(st.integers(3, 96))
     metric = data.draw(st.sampled_from(["bandwidth", "latency"]))
-    kind = data.draw(st.sampled_from(["node", "pair"] if metric == "latency" else ["node", "send", "receive", "pair", "link"]))
+    kind = data.draw(
+        st.sampled_from(["node", "pair"] if metric == "latency" else ["node", "send", "receive", "pair", "link"])
+    )
     racks = data.draw(st.sampled_from([1, 2, 4])) if n >= 16 else 1
     factor = data.draw(st.floats(2.5, 20))
     a = data.draw(st.integers(0, n - 1))

@@ -34,7 +34,9 @@ def test_the_host_is_named_after_its_fabric_interface(node):
 def test_every_name_has_one_address_and_none_is_loopback(node, ready):
     _, host = node
     for other in ready.nodes:
-        assert host.check_output("getent ahostsv4 %s | cut -d' ' -f1 | sort -u", other.fabric_name) == other.fabric_address
+        assert (
+            host.check_output("getent ahostsv4 %s | cut -d' ' -f1 | sort -u", other.fabric_name) == other.fabric_address
+        )
         assert host.check_output("getent ahostsv4 %s | cut -d' ' -f1 | sort -u", other.name) == other.address
 
 

@@ -33,7 +33,8 @@ def test_down_after_an_up_that_was_killed_leaves_nothing(
 ) -> None:
     up = subprocess.Popen(
         [sys.executable, "-m", "ddlcheck", "lab", "up", "--name", name, "--nodes", "3"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     time.sleep(delay)
     up.send_signal(signal.SIGKILL)

@@ -199,7 +199,10 @@ def test_a_cable_can_be_pulled_and_put_back(lab: Lab) -> None:
 def test_ansible_reaches_every_node_by_the_inventory_alone(lab: Lab) -> None:
     done = subprocess.run(
         ["ansible", "-i", str(lab.inventory), "all", "-m", "ansible.builtin.command", "-a", "id -un"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("root") == len(lab.nodes)
@@ -212,7 +215,10 @@ def test_a_host_key_that_changed_is_refused(lab: Lab, tmp_path: Path) -> None:
     argv = lab.ssh(lab.nodes[0], "true")
     done = subprocess.run(
         [argv[0], "-o", f"UserKnownHostsFile={known}", *argv[1:]],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 255
     assert "verification failed" in done.stderr

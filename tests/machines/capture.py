@@ -1,7 +1,7 @@
 """Keep what a cluster said, by node, check and the check's own name for it: the captured machines of our tests.
 
-    ddlcheck cluster INVENTORY --skip fabric --save DIR
-    python tests/machines/capture.py DIR > tests/machines/NAME.json
+ddlcheck cluster INVENTORY --skip fabric --save DIR
+python tests/machines/capture.py DIR > tests/machines/NAME.json
 """
 
 from __future__ import annotations

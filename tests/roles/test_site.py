@@ -44,7 +44,9 @@ def test_no_private_key_is_ever_shown(passes: Any) -> None:
 
 
 def test_a_new_session_may_lock_what_is_declared(cluster: Any) -> None:
-    assert [cluster.session(node.name, "ulimit -S -l; ulimit -H -l") for node in cluster.lab.nodes] == ["8192\n8192"] * 3
+    assert [cluster.session(node.name, "ulimit -S -l; ulimit -H -l") for node in cluster.lab.nodes] == [
+        "8192\n8192"
+    ] * 3
     assert cluster.session("minsky1", "sudo sh -c 'ulimit -l'") == "8192"
 
 
@@ -58,7 +60,10 @@ def test_every_node_resolves_every_name_alike(cluster: Any) -> None:
     said = {cluster.on(node.name, f"getent ahosts {words} | sort; getent hosts {words}") for node in cluster.lab.nodes}
     assert len(said) == 1
     for node in cluster.lab.nodes:
-        assert cluster.on(node.name, f"getent hosts {node.fabric_name}").split() == [node.fabric_address, node.fabric_name]
+        assert cluster.on(node.name, f"getent hosts {node.fabric_name}").split() == [
+            node.fabric_address,
+            node.fabric_name,
+        ]
         assert not cluster.on(node.name, "grep -c ^127.0.1.1 /etc/hosts || true").strip("0")
 
 
@@ -92,9 +97,13 @@ def test_the_clocks_follow_the_first_node(cluster: Any) -> None:
 
 def test_ranks_on_two_nodes_have_limit_name_and_interface(cluster: Any) -> None:
     lines = "printf 'ib1 slots=1\\nib2 slots=1\\n' > hosts; "
-    done = cluster.user("minsky1", lines + "mpirun -np 2 --hostfile hosts sh -c 'uname -n; ulimit -l; echo $GLOO_SOCKET_IFNAME'")
+    done = cluster.user(
+        "minsky1", lines + "mpirun -np 2 --hostfile hosts sh -c 'uname -n; ulimit -l; echo $GLOO_SOCKET_IFNAME'"
+    )
     assert sorted(done.stdout.split()) == ["8192", "8192", "ib0", "ib0", "ib1", "ib2"], done.stderr
-    said = cluster.on("minsky2", "ompi_info --parsable --all | grep -E ':(pml|btl|btl_tcp_if_include|oob_tcp_if_include):value:'")
+    said = cluster.on(
+        "minsky2", "ompi_info --parsable --all | grep -E ':(pml|btl|btl_tcp_if_include|oob_tcp_if_include):value:'"
+    )
     assert "btl_tcp_if_include:value:ib0" in said
     assert "^" not in said
 
@@ -108,7 +117,10 @@ def test_a_limited_run_still_names_the_whole_cluster(cluster: Any) -> None:
 
 
 def test_a_later_limits_file_is_silenced_and_kept(cluster: Any) -> None:
-    cluster.on("minsky2", "printf '# site\\n* - memlock 64\\n* - nofile 4096\\nguest - memlock 64\\n' > /etc/security/limits.d/zz-site.conf")
+    cluster.on(
+        "minsky2",
+        "printf '# site\\n* - memlock 64\\n* - nofile 4096\\nguest - memlock 64\\n' > /etc/security/limits.d/zz-site.conf",
+    )
     assert cluster.session("minsky2", "ulimit -l") == "64"
     assert cluster.mend("memlock").changed == {"minsky1": 0, "minsky2": 1, "minsky3": 0}
     assert cluster.session("minsky2", "ulimit -l") == "8192"
@@ -118,7 +130,9 @@ def test_a_later_limits_file_is_silenced_and_kept(cluster: Any) -> None:
 
 
 def test_a_daemon_that_runs_with_less_is_restarted_though_its_files_are_right(cluster: Any) -> None:
-    pid = cluster.on("minsky3", "pid=$(systemctl show -p MainPID --value ssh); prlimit --pid $pid --memlock=65536:65536; echo $pid")
+    pid = cluster.on(
+        "minsky3", "pid=$(systemctl show -p MainPID --value ssh); prlimit --pid $pid --memlock=65536:65536; echo $pid"
+    )
     assert cluster.session("minsky3", "ulimit -l") == "64"
     assert cluster.mend("memlock").changed == {"minsky1": 0, "minsky2": 0, "minsky3": 1}
     assert cluster.session("minsky3", "ulimit -l") == "8192"
@@ -127,7 +141,10 @@ def test_a_daemon_that_runs_with_less_is_restarted_though_its_files_are_right(cl
 
 def test_pam_is_switched_on_again(cluster: Any) -> None:
     # Without PAM, sshd lets nobody in whose password is locked ("!"); "*" is merely none.
-    cluster.on("minsky1", "sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config; usermod -p '*' admin; sed -i '/pam_limits/d' /etc/pam.d/sudo; systemctl reload ssh")
+    cluster.on(
+        "minsky1",
+        "sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config; usermod -p '*' admin; sed -i '/pam_limits/d' /etc/pam.d/sudo; systemctl reload ssh",
+    )
     run = cluster.mend("memlock")
     assert run.status == 0, run.said
     assert "usepam yes" in cluster.on("minsky1", "sshd -T; grep -q pam_limits /etc/pam.d/sudo")
@@ -136,7 +153,10 @@ def test_pam_is_switched_on_again(cluster: Any) -> None:
 
 
 def test_pam_that_cannot_be_switched_on_is_said_and_nothing_left(cluster: Any) -> None:
-    cluster.on("minsky1", "rm -f /etc/ssh/sshd_config.d/00-ddl-memlock.conf; echo 'UsePAM no' > /etc/ssh/sshd_config.d/00-a.conf; systemctl reload ssh")
+    cluster.on(
+        "minsky1",
+        "rm -f /etc/ssh/sshd_config.d/00-ddl-memlock.conf; echo 'UsePAM no' > /etc/ssh/sshd_config.d/00-a.conf; systemctl reload ssh",
+    )
     try:
         run = cluster.mend("memlock", "--limit", "minsky1")
         assert "runs with 'UsePAM no' and cannot be switched" in run.failed["minsky1"]
@@ -161,8 +181,12 @@ def test_a_node_renamed_by_hand_gets_its_name_back(cluster: Any) -> None:
     cluster.on("minsky2", "hostnamectl set-hostname localhost.localdomain; mkdir -p /etc/cloud/cloud.cfg.d")
     run = cluster.mend("hostname")
     assert (run.status, run.changed["minsky2"], run.changed["minsky1"]) == (0, 2, 0)
-    assert cluster.on("minsky2", "uname -n; cat /etc/hostname /etc/cloud/cloud.cfg.d/99-ddl-hostname.cfg").startswith("ib2\nib2\n")
-    assert "preserve_hostname: true" in cluster.on("minsky2", "cat /etc/cloud/cloud.cfg.d/99-ddl-hostname.cfg; rm -r /etc/cloud")
+    assert cluster.on("minsky2", "uname -n; cat /etc/hostname /etc/cloud/cloud.cfg.d/99-ddl-hostname.cfg").startswith(
+        "ib2\nib2\n"
+    )
+    assert "preserve_hostname: true" in cluster.on(
+        "minsky2", "cat /etc/cloud/cloud.cfg.d/99-ddl-hostname.cfg; rm -r /etc/cloud"
+    )
 
 
 def test_a_stale_address_goes_and_other_lines_stay(cluster: Any) -> None:
@@ -212,10 +236,16 @@ def test_a_lost_key_comes_back_and_is_the_same(cluster: Any) -> None:
     key = cluster.on("minsky2", "sha256sum < /home/ddl/.ssh/id_ed25519_ddl")
     for name in ("minsky1", "minsky3"):  # the first host of the cluster among them
         cluster.on(name, "rm -r /home/ddl/.ssh")
-    cluster.on("minsky2", "echo 'ssh-ed25519 AAAA someone@else' >> /home/ddl/.ssh/authorized_keys; chmod 777 /home/ddl /home/ddl/.ssh")
+    cluster.on(
+        "minsky2",
+        "echo 'ssh-ed25519 AAAA someone@else' >> /home/ddl/.ssh/authorized_keys; chmod 777 /home/ddl /home/ddl/.ssh",
+    )
     assert cluster.mend("ssh_mesh").status == 0
     assert {cluster.on(node.name, "sha256sum < /home/ddl/.ssh/id_ed25519_ddl") for node in cluster.lab.nodes} == {key}
-    assert cluster.on("minsky2", "stat -c %a /home/ddl /home/ddl/.ssh; cat /home/ddl/.ssh/authorized_keys").count("\n") == 3
+    assert (
+        cluster.on("minsky2", "stat -c %a /home/ddl /home/ddl/.ssh; cat /home/ddl/.ssh/authorized_keys").count("\n")
+        == 3
+    )
     for source, target in itertools.permutations(("minsky1", "ib2", "minsky3"), 2):
         assert cluster.reaches(source, target).startswith("ib")
     assert set(cluster.mend("ssh_mesh").changed.values()) == {0}
@@ -226,7 +256,14 @@ def test_a_silent_host_is_named_and_nothing_is_cut(cluster: Any) -> None:
     node = cluster.lab.node("minsky3")
     node.link("eth0", up=False)
     try:
-        run = cluster.mend("ssh_mesh", "--limit", "minsky1", ANSIBLE_TIMEOUT="3", ANSIBLE_SSH_RETRIES="0", ANSIBLE_SSH_ARGS="-o ControlMaster=no")
+        run = cluster.mend(
+            "ssh_mesh",
+            "--limit",
+            "minsky1",
+            ANSIBLE_TIMEOUT="3",
+            ANSIBLE_SSH_RETRIES="0",
+            ANSIBLE_SSH_ARGS="-o ControlMaster=no",
+        )
     finally:
         node.link("eth0", up=True)
     assert run.failed["minsky1"].startswith("Without the host keys of minsky3 there is no mesh")
@@ -240,11 +277,15 @@ def test_a_user_who_is_not_there_is_said(cluster: Any) -> None:
 
 def test_limits_that_another_file_wins_are_said_and_taken_back(cluster: Any) -> None:
     # The first of two wins in newer versions of sshd, the last in older ones.
-    cluster.on("minsky1", "cd /etc/ssh/sshd_config.d; echo 'MaxStartups 5' | tee 00-a.conf > zz.conf; systemctl reload ssh")
+    cluster.on(
+        "minsky1", "cd /etc/ssh/sshd_config.d; echo 'MaxStartups 5' | tee 00-a.conf > zz.conf; systemctl reload ssh"
+    )
     try:
         run = cluster.mend("ssh_mesh", "--limit", "minsky1")
         assert "does not take 'MaxStartups 100:30:300'" in run.failed["minsky1"]
-        assert cluster.on("minsky1", "ls /etc/ssh/sshd_config.d/*mesh* 2>&1 || true").endswith("No such file or directory")
+        assert cluster.on("minsky1", "ls /etc/ssh/sshd_config.d/*mesh* 2>&1 || true").endswith(
+            "No such file or directory"
+        )
     finally:
         cluster.on("minsky1", "cd /etc/ssh/sshd_config.d; rm 00-a.conf zz.conf; systemctl reload ssh")
     assert cluster.mend("ssh_mesh").status == 0
@@ -263,7 +304,10 @@ def test_an_excluded_transport_is_let_in_again(cluster: Any) -> None:
 
 def test_a_node_with_another_open_mpi_is_named(cluster: Any) -> None:
     other = '#!/bin/sh\\necho "mpirun (Open MPI) 5.0.7"\\n'
-    cluster.on("minsky3", f"mv /usr/bin/mpirun /usr/bin/mpirun.was; printf '{other}' > /usr/bin/mpirun; chmod +x /usr/bin/mpirun")
+    cluster.on(
+        "minsky3",
+        f"mv /usr/bin/mpirun /usr/bin/mpirun.was; printf '{other}' > /usr/bin/mpirun; chmod +x /usr/bin/mpirun",
+    )
     try:
         run = cluster.mend("openmpi")
     finally:

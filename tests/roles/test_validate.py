@@ -13,17 +13,22 @@ import pytest
 
 # A case: the host's name, what it declares, what is said of it.
 CASES: dict[str, tuple[dict[str, Any], str]] = {
-    "memlock-word": ({"memlock_limit": "lots"}, "memlock_limit is 'lots', but has to be a number of KiB or the word unlimited."),
+    "memlock-word": (
+        {"memlock_limit": "lots"},
+        "memlock_limit is 'lots', but has to be a number of KiB or the word unlimited.",
+    ),
     "memlock-zero": ({"memlock_limit": 0}, "memlock_limit is '0'"),
     "memlock-path": ({"memlock_path": "/etc/limits"}, "PAM only reads files /etc/security/limits.d/*.conf"),
     "memlock-unit": ({"memlock_daemons": ["ssh; reboot"]}, "no systemd unit can have"),
     "hostname-nameless": ({"hostname_policy": "ib"}, "hostname-nameless has no hostname_fabric_name to be named by"),
     "hostname-policy": ({"hostname_policy": "infiniband"}, "value of hostname_policy must be one of: keep, ib"),
     "hostname-option": (
-        {"hostname_policy": "ib", "hostname_fabric_name": "-rf"}, "'-rf', which is not a host name",
+        {"hostname_policy": "ib", "hostname_fabric_name": "-rf"},
+        "'-rf', which is not a host name",
     ),
     "hostname-twin1": (
-        {"hostname_policy": "ib", "hostname_fabric_name": "twin"}, "and hostname-twin2 would both be named twin",
+        {"hostname_policy": "ib", "hostname_fabric_name": "twin"},
+        "and hostname-twin2 would both be named twin",
     ),
     "hostname-twin2": ({"hostname_policy": "ib", "hostname_fabric_name": "twin"}, "hostname-twin1 would both"),
     "hosts-file-stranger": ({"hosts_file_hosts": ["nobody"]}, "hosts the inventory does not have: nobody"),
@@ -32,7 +37,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "No address is declared for hosts-file-homeless: set hosts_file_address",
     ),
     "hosts-file-fabric": (
-        {"hosts_file_hosts": ["hosts-file-fabric"], "hostname_fabric_name": "ibx"}, "No address is declared for ibx",
+        {"hosts_file_hosts": ["hosts-file-fabric"], "hostname_fabric_name": "ibx"},
+        "No address is declared for ibx",
     ),
     "hosts-file-torn": (
         {"hosts_file_hosts": ["hosts-file-torn"], "hosts_file_extra": ["192.0.2.9 hosts-file-torn"]},
@@ -40,7 +46,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "hosts-file-extra": ({"hosts_file_extra": ["nfs1 192.0.2.9"]}, "a line that is not 'address name...'"),
     "ssh-mesh-root": (
-        {"ssh_mesh_user": "root"}, "The job user would be root on ssh-mesh-root: name another one in ssh_mesh_user",
+        {"ssh_mesh_user": "root"},
+        "The job user would be root on ssh-mesh-root: name another one in ssh_mesh_user",
     ),
     "ssh-mesh-user": ({"ssh_mesh_user": "-oProxyCommand=x"}, "which is not a user name"),
     "ssh-mesh-key": ({"ssh_mesh_key_name": "../x"}, "which cannot be the name of a key below ~/.ssh"),
@@ -50,9 +57,13 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "openmpi-method": ({"openmpi_method": "source"}, "openmpi_method is source, but this role installs"),
     "openmpi-prefix": ({"openmpi_prefix": "/opt/ompi"}, "openmpi_prefix is /opt/ompi, but the distribution's package"),
     "openmpi-transport": ({"openmpi_transport": "ib"}, "value of openmpi_transport must be one of: any, verbs, tcp"),
-    "openmpi-tcp": ({"openmpi_transport": "tcp", "openmpi_mca": {"pml": "ucx"}}, "is tcp, but openmpi_mca sets pml to ucx"),
+    "openmpi-tcp": (
+        {"openmpi_transport": "tcp", "openmpi_mca": {"pml": "ucx"}},
+        "is tcp, but openmpi_mca sets pml to ucx",
+    ),
     "openmpi-verbs": (
-        {"openmpi_transport": "verbs", "openmpi_mca": {"pml": "^ucx"}}, "is verbs, but openmpi_mca sets pml to ^ucx",
+        {"openmpi_transport": "verbs", "openmpi_mca": {"pml": "^ucx"}},
+        "is verbs, but openmpi_mca sets pml to ^ucx",
     ),
     "openmpi-mca": ({"openmpi_mca": {"--help": 1}}, "a name no MCA parameter can have"),
     "clock-option": ({"clock_servers": ["-x"]}, "neither a host name nor an address"),
@@ -68,9 +79,14 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 FINE: dict[str, dict[str, Any]] = {
     "fine": {},
     "fine-fabric": {
-        "hostname_policy": "ib", "hostname_fabric_name": "ib7", "interfaces_fabric": "lo",
-        "interfaces_fabric_address": "127.0.0.1", "memlock_limit": 8192, "openmpi_transport": "verbs",
-        "hosts_file_extra": ["2001:db8::5 nfs6 nfs6.example"], "clock_servers": ["2001:db8::7", "ntp.example"],
+        "hostname_policy": "ib",
+        "hostname_fabric_name": "ib7",
+        "interfaces_fabric": "lo",
+        "interfaces_fabric_address": "127.0.0.1",
+        "memlock_limit": 8192,
+        "openmpi_transport": "verbs",
+        "hosts_file_extra": ["2001:db8::5 nfs6 nfs6.example"],
+        "clock_servers": ["2001:db8::7", "ntp.example"],
     },
     "other.example.org": {"memlock_limit": "unlimited", "openmpi_mca": {"btl_tcp_links": 2}},
 }
@@ -82,8 +98,12 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory, play: Callable[..., Any])
     for number, (name, declared) in enumerate(hosts.items(), 1):
         declared.setdefault("ansible_host", f"192.0.2.{number}")
         declared.setdefault("hosts_file_hosts", [name])
-    everywhere = {"ansible_connection": "local", "ansible_become": False, "ssh_mesh_user": "ddl",
-                  "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    everywhere = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ssh_mesh_user": "ddl",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
     inventory = tmp_path_factory.mktemp("validate") / "hosts.json"
     inventory.write_text(json.dumps({"all": {"vars": everywhere, "hosts": hosts}}))
     return play(inventory, "--tags", "validate")
