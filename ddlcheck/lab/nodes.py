@@ -221,8 +221,8 @@ class Node:
         self,
         argv: Sequence[str],
         *,
-        input: str | None = None,
-        timeout: float = 30,  # noqa: A002 - subprocess's word
+        input: str | None = None,  # noqa: A002 - subprocess's word
+        timeout: float = 30,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the node as its root, without ssh; the status is the caller's to look at.
 
