@@ -31,6 +31,7 @@ echo @user; cat "$HOME/.openmpi/mca-params.conf"
 echo @end' sh {} 2>/dev/null"""
 SECTIONS = ("path", "version", "build", "compiler", "env", "user", "end")
 
+
 def wants(intent: Intent) -> Wants:
     """Ask a session of the job user on the node itself; and the files that any of its users' MPI reads."""
     user = str(intent["ssh_mesh_user"]) or SESSION_USER

@@ -91,9 +91,7 @@ def _thaw(node: Node) -> None:
 def _files(*paths: str, then: str = "") -> Act:
     """Return a cure that puts files back as they were; ``then`` runs only where something was put aside."""
     asked = " ".join(f'"{path}"' for path in paths)
-    return _sh(
-        f'hurt=; for f in {asked}; do back "$f"; done; [ -z "$hurt" ] || {{ {then or ":"}; }}'
-    )
+    return _sh(f'hurt=; for f in {asked}; do back "$f"; done; [ -z "$hurt" ] || {{ {then or ":"}; }}')
 
 
 _HOST_KEYS = ("ed25519_key", "ed25519_key.pub", "ecdsa_key", "ecdsa_key.pub")

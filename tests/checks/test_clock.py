@@ -76,7 +76,9 @@ def test_slow_answers_are_made_good_by_what_the_daemons_know():
     assert verdict.evidence["daemons_s"] < 0.001
 
 
-@pytest.mark.parametrize("text", [LOST, "", "a,b", GOOD.replace("0.000062169", "nan"), GOOD.replace("0.000062169", "9e9")])
+@pytest.mark.parametrize(
+    "text", [LOST, "", "a,b", GOOD.replace("0.000062169", "nan"), GOOD.replace("0.000062169", "9e9")]
+)
 def test_daemons_that_do_not_know_prove_nothing(text):
     it = clocks(cluster(), width=3.0)
     for node in it.seen:
@@ -97,7 +99,9 @@ def test_a_wide_interval_alone_is_no_failure():
 
 
 def test_our_own_clock_being_wrong_does_not_matter():
-    assert [v.status for v in clocks(cluster(), minsky1=500.0, minsky2=500.0, minsky3=500.0, minsky4=500.0).together()] == [Status.PASS]
+    assert [
+        v.status for v in clocks(cluster(), minsky1=500.0, minsky2=500.0, minsky3=500.0, minsky4=500.0).together()
+    ] == [Status.PASS]
 
 
 def test_the_strictest_declared_spread_counts():
@@ -162,18 +166,26 @@ def test_a_node_that_is_to_serve_and_does_not_listen_fails():
 
 
 def states(**active):
-    return "".join(f"{'active' if unit.split('.')[0].replace('-', '_') in active else 'inactive'}\n" for unit in clock.DAEMONS)
+    return "".join(
+        f"{'active' if unit.split('.')[0].replace('-', '_') in active else 'inactive'}\n" for unit in clock.DAEMONS
+    )
 
 
 def test_timesyncd_is_synchronised_when_it_left_its_mark():
     it = clocks(cluster(clock_adjust=True, clock_servers=[])).put(NODE, "active", states(systemd_timesyncd=1), rc=3)
-    it.put(NODE, "tracking", why="missing").put(NODE, "sources", why="missing").put(NODE, "files", data={clock.TIMESYNC: ""})
+    it.put(NODE, "tracking", why="missing").put(NODE, "sources", why="missing").put(
+        NODE, "files", data={clock.TIMESYNC: ""}
+    )
     assert it.judge(NODE).status == Status.PASS
     assert it.put(NODE, "files", data={}).judge(NODE).status == Status.FAIL
 
 
 def test_another_daemon_that_runs_counts_and_is_said_to_be_silent():
-    it = clocks(cluster(clock_adjust=True, clock_servers=[])).put(NODE, "active", states(ntpd=1), rc=3).put(NODE, "tracking", why="missing")
+    it = (
+        clocks(cluster(clock_adjust=True, clock_servers=[]))
+        .put(NODE, "active", states(ntpd=1), rc=3)
+        .put(NODE, "tracking", why="missing")
+    )
     verdict = it.judge(NODE)
     assert (verdict.status, verdict.evidence["synchronised"]) == (Status.PASS, None)
 

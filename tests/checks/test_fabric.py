@@ -17,7 +17,13 @@ def measured(n=4, **change):
     found = Measurement([f"n{i + 1}" for i in range(n)])
     found.rounds = {"of": n - 1 + n % 2, "planned": n - 1 + n % 2, "done": n - 1 + n % 2}
     for i, a in enumerate(found.nodes):
-        found.ranks[a] = {"host": a, "mpi": "Open MPI v4.1.4", "memlock_soft": "unlimited", "memlock_hard": "unlimited", "stack": a}
+        found.ranks[a] = {
+            "host": a,
+            "mpi": "Open MPI v4.1.4",
+            "memlock_soft": "unlimited",
+            "memlock_hard": "unlimited",
+            "stack": a,
+        }
         for b in found.nodes[i + 1 :]:
             found.pairs.append(
                 {"a": a, "b": b, "rail": 0, "round": 0, "pass": 1, "bad": 0, "at": 0, "via": ["net:eth0"] * 2,
@@ -100,7 +106,9 @@ def test_a_slow_node_is_named_with_its_ratio():
         if pair["a"] == "n1":
             pair["bw"][0].update(ab=3000.0, ba=3000.0)
     (bad,) = failures(judged(found)[1])
-    assert bad.evidence["culprits"] == [{"kind": "node", "nodes": ["n1"], "metric": "bandwidth", "ratio": pytest.approx(0.25, abs=0.01)}]
+    assert bad.evidence["culprits"] == [
+        {"kind": "node", "nodes": ["n1"], "metric": "bandwidth", "ratio": pytest.approx(0.25, abs=0.01)}
+    ]
 
 
 def test_a_slow_pair_that_was_fast_the_second_time_is_no_culprit():
@@ -199,7 +207,12 @@ def test_verbs_that_was_verbs_passes():
     [
         ({}, {}, "no InfiniBand or RoCE device", "inspect"),
         ({"ports": {"/sys/class/infiniband/mlx5_0/ports/1/state": "1: DOWN\n"}}, {}, "mlx5_0/1 is down", "inspect"),
-        ({**ACTIVE, "params": {"/etc/openmpi/openmpi-mca-params.conf": "# x\npml = ^ucx\n"}}, {}, "switches UCX off", "openmpi"),
+        (
+            {**ACTIVE, "params": {"/etc/openmpi/openmpi-mca-params.conf": "# x\npml = ^ucx\n"}},
+            {},
+            "switches UCX off",
+            "openmpi",
+        ),
         (ACTIVE, {"memlock_soft": "64"}, "64 KiB", "memlock"),
         (ACTIVE, {}, "chose TCP", "openmpi"),
     ],

@@ -119,7 +119,9 @@ def test_cloud_init_that_says_nothing_may_rename():
     assert cluster().edit(NODE, "cloud", CLOUD, "users: []\n").judge(NODE).status == Status.WARN
 
 
-@pytest.mark.parametrize("line", ["preserve_hostname: true", "preserve_hostname:   True  # ours", "preserve_hostname: yes"])
+@pytest.mark.parametrize(
+    "line", ["preserve_hostname: true", "preserve_hostname:   True  # ours", "preserve_hostname: yes"]
+)
 def test_cloud_init_told_to_keep_the_name_is_fine(line):
     assert cluster().edit(NODE, "cloud", CLOUD, f"{line}\n").judge(NODE).status == Status.PASS
 

@@ -43,7 +43,11 @@ def test_a_missing_line_is_named():
     it = forward(cluster(), "ib4")
     it.seen[NODE]["hosts"] = Answer("127.0.0.1 localhost\n")
     verdict = it.judge(NODE)
-    assert (verdict.status, verdict.seen, verdict.evidence["wrong"]) == (Status.FAIL, "ib4 is not resolved", {"ib4": []})
+    assert (verdict.status, verdict.seen, verdict.evidence["wrong"]) == (
+        Status.FAIL,
+        "ib4 is not resolved",
+        {"ib4": []},
+    )
     assert "no line for ib4" in verdict.cause
 
 

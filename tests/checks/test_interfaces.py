@@ -185,6 +185,8 @@ def test_garbage_is_never_a_pass(want, answer):
     assert it.judge(NODE).status in (Status.UNKNOWN, Status.FAIL)
 
 
-@pytest.mark.parametrize("text", ['[{"ifname": "ib0"}]', '[{"ifname": "ib0", "flags": ["UP"], "addr_info": [7]}]', "[null]", '{"a": 1}'])
+@pytest.mark.parametrize(
+    "text", ['[{"ifname": "ib0"}]', '[{"ifname": "ib0", "flags": ["UP"], "addr_info": [7]}]', "[null]", '{"a": 1}']
+)
 def test_json_of_another_form_is_unknown(text):
     assert cluster().put(NODE, "addresses", text, rc=0).judge(NODE).status == Status.UNKNOWN

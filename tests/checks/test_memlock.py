@@ -174,7 +174,10 @@ def test_pam_limits_commented_out_is_missing():
 
 
 def test_pam_limits_may_come_from_an_included_stack():
-    files = {"/etc/pam.d/sshd": "session include password-auth\n", "/etc/pam.d/password-auth": "-session required pam_limits.so\n"}
+    files = {
+        "/etc/pam.d/sshd": "session include password-auth\n",
+        "/etc/pam.d/password-auth": "-session required pam_limits.so\n",
+    }
     assert limits._pam_limits(files, "sshd")
 
 
@@ -190,7 +193,11 @@ def test_a_daemon_older_than_its_drop_in_is_to_be_restarted():
 
 def test_the_last_drop_in_of_a_unit_is_the_one_named():
     path = "/etc/systemd/system/ssh.service.d/99-site.conf"
-    it = cluster().put(NODE, "daemons", data={"ssh.service": LOW}).edit(NODE, "units", path, "[Service]\nLimitMEMLOCK=64K\n")
+    it = (
+        cluster()
+        .put(NODE, "daemons", data={"ssh.service": LOW})
+        .edit(NODE, "units", path, "[Service]\nLimitMEMLOCK=64K\n")
+    )
     assert "99-site.conf limits ssh.service to 64 KiB" in it.judge(NODE).cause
 
 

@@ -77,7 +77,9 @@ def test_a_banner_on_stderr_is_no_noise():
     assert edges.classify({**OK, "err": "Authorized use only\n"}) is None
 
 
-@pytest.mark.parametrize("got", [None, 3, [], {}, {"rc": "0", "out": f"{edges.MARK}\n"}, {"rc": False, "out": f"{edges.MARK}\n"}, {"rc": 0}])
+@pytest.mark.parametrize(
+    "got", [None, 3, [], {}, {"rc": "0", "out": f"{edges.MARK}\n"}, {"rc": False, "out": f"{edges.MARK}\n"}, {"rc": 0}]
+)
 def test_what_is_no_attempt_is_never_a_success(got):
     assert edges.classify(got) is not None
 
@@ -105,7 +107,10 @@ def test_a_single_pair_is_blamed_on_the_end_its_reason_points_at():
 def test_two_faults_are_two_verdicts():
     it = everywhere(everywhere(cluster(), "refused", target=NODE), "key refused", source="minsky4")
     fail(it, "minsky4", NODE, "key refused")
-    assert sorted((v.nodes[0], v.evidence["reason"]) for v in it.together()) == [("minsky2", "refused"), ("minsky4", "key refused")]
+    assert sorted((v.nodes[0], v.evidence["reason"]) for v in it.together()) == [
+        ("minsky2", "refused"),
+        ("minsky4", "key refused"),
+    ]
 
 
 def test_a_node_that_did_not_answer_us_is_not_held_against_the_others():
@@ -180,7 +185,9 @@ def test_beyond_64_nodes_every_edge_of_the_tree_and_a_matching_is_tried():
     assert all(partners[next(iter(p))] == {i} for i, p in enumerate(partners))
 
 
-@pytest.mark.parametrize(("rank", "parent"), [(0, -1), (1, 0), (64, 0), (65, 1), (128, 64), (129, 1), (4160, 64), (4161, 65)])
+@pytest.mark.parametrize(
+    ("rank", "parent"), [(0, -1), (1, 0), (64, 0), (65, 1), (128, 64), (129, 1), (4160, 64), (4161, 65)]
+)
 def test_the_tree_is_open_mpi_s(rank, parent):
     assert edges._parent(rank) == parent
 

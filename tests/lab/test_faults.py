@@ -42,9 +42,7 @@ def rounds(names: list[str], size: int) -> list[list[Fault]]:
         for fault in list(left):
             crowded = any(far(f) for f in chosen) and far(fault)
             # Two of one promise would hide each other where nodes are compared by majority.
-            alike = any(
-                f.promise == fault.promise and (far(f) or far(fault) or f.promise in COMPARED) for f in chosen
-            )
+            alike = any(f.promise == fault.promise and (far(f) or far(fault) or f.promise in COMPARED) for f in chosen)
             if len(chosen) < size - 1 and not crowded and not alike:
                 chosen.append(fault)
                 left.remove(fault)
@@ -101,10 +99,14 @@ def problems(fault: Fault, node: str, verdicts: list[dict], excused: set[str]) -
     out = []
     if fault.promise == EVERY:
         promises = {v["promise"] for v in verdicts}
-        known = promises - {v["promise"] for v in mine if v["status"] == "UNKNOWN" and re.search(fault.cause, v["cause"])}
+        known = promises - {
+            v["promise"] for v in mine if v["status"] == "UNKNOWN" and re.search(fault.cause, v["cause"])
+        }
         return [f"{fault.name}: {sorted(known)} are not unknown because of it"] if known else []
     if not hit:
-        out.append(f"{fault.name}: no such verdict on {node}: {[(v['promise'], v['status'], v['cause'], v['seen']) for v in mine]}")
+        out.append(
+            f"{fault.name}: no such verdict on {node}: {[(v['promise'], v['status'], v['cause'], v['seen']) for v in mine]}"
+        )
     elif fault.remedy and hit[0]["remedy"] != fault.remedy:
         out.append(f"{fault.name}: remedy is {hit[0]['remedy']}, not {fault.remedy}")
     others = [v for v in mine if v["promise"] not in {fault.promise} | fault.allowed | excused]
@@ -177,7 +179,9 @@ def play(lab: Lab, placed: list[tuple[Fault, Node]], whole: Path, broken: Path, 
 
 
 @pytest.fixture(scope="module")
-def matrix(request: pytest.FixtureRequest, ready: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def matrix(
+    request: pytest.FixtureRequest, ready: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[str]]:
     """Play all rounds that were asked for; return what was wrong, by fault."""
     asked = [item for item in request.session.items if "matrix" in getattr(item, "fixturenames", ())]
     out: dict[str, list[str]] = {}
