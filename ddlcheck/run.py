@@ -89,20 +89,20 @@ def gather(
         except NodeError as exc:
             return exc
 
-    # Daemon threads would be cut off at exit; the pool's are joined, and each has its deadline.
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(forks, len(nodes)))) as pool:
-        jobs = {pool.submit(one, node): node for node in nodes}
-        try:
-            for job in concurrent.futures.as_completed(jobs):
-                name = jobs[job].name
-                out[name] = job.result()
-                error = out[name]
-                progress(name, error if isinstance(error, NodeError) else None)
-        except BaseException:
-            stop.set()
-            for job in jobs:
-                job.cancel()
-            raise
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(forks, len(nodes))))
+    jobs = {pool.submit(one, node): node for node in nodes}
+    try:
+        for job in concurrent.futures.as_completed(jobs):
+            name = jobs[job].name
+            out[name] = job.result()
+            error = out[name]
+            progress(name, error if isinstance(error, NodeError) else None)
+    except BaseException:
+        # Whoever interrupts does not wait for the nodes' deadlines: their agents end when our end of the line goes.
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
     return {node.name: out[node.name] for node in nodes}
 
 

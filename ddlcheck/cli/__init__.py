@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_UNKNOWN
     except KeyboardInterrupt:
         print("ddlcheck: interrupted", file=sys.stderr)
-        return 130
+        return _leave(130)
     except BrokenPipeError:
         # The reader went away (`| head`); Python would complain once more while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,6 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as exc:  # noqa: BLE001 - a bug is a traceback in a log, and never reads as a sick node
         print(f"ddlcheck: a bug: {type(exc).__name__}: {exc}; {_log()}", file=sys.stderr)
         return EXIT_UNKNOWN
+
+
+def _leave(status: int) -> int:
+    """Go now: threads that still wait for a node would hold the interpreter until their deadlines."""
+    import threading  # noqa: PLC0415
+
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _dispatch(words: list[str]) -> int:

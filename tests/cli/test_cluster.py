@@ -124,9 +124,11 @@ def test_interrupted_in_the_middle_it_leaves_nothing_on_the_node(nodes, tmp_path
             if subprocess.run(["pgrep", "-f", marker], check=False, capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
+        began = time.monotonic()
         child.send_signal(sent)
         _, err = child.communicate(timeout=30)
     assert child.returncode != 0
+    assert time.monotonic() - began < 10, "whoever interrupts does not wait for a node's deadline"
     if sent == signal.SIGINT:
         assert child.returncode == 130
         assert err.strip().endswith("interrupted")
