@@ -1,5 +1,17 @@
 """`python -m ddlcheck` is `ddlcheck`."""
 
-from ddlcheck.cli import main
+import sys
 
-raise SystemExit(main())
+
+def run() -> int:
+    """Run the command line; an interrupt while it is still being loaded must not read as a sick cluster (1)."""
+    try:
+        from ddlcheck.cli import main  # noqa: PLC0415 - inside, to be guarded
+
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(run())

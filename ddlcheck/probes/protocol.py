@@ -153,7 +153,7 @@ class Conversation:
             return NodeError("privilege", f"ansible_become is declared, but sudo refused{said}")
         if "No space left" in said:
             return NodeError("disk full", f"no space left on the node{said}")
-        if re.search(r"[Nn]o such file|not found|cannot execute", said):
+        if re.search(r"python\S*: .*([Nn]o such file|not found|cannot execute|error while loading)", said):
             return NodeError("no python", f"the Python to be used is not there{said}")
         if self._buffer.strip():
             return NodeError("garbage", f"{len(self._buffer)} bytes that are no answer{said}")

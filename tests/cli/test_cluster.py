@@ -121,16 +121,16 @@ def test_interrupted_in_the_middle_it_leaves_nothing_on_the_node(nodes, tmp_path
             nodes.argv("--timeout", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         for _ in range(100):
-            if subprocess.run(["pgrep", "-f", marker], check=False, capture_output=True).returncode == 0:
+            if subprocess.run(["pgrep", "-fx", marker], check=False, capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
         began = time.monotonic()
         child.send_signal(sent)
         _, err = child.communicate(timeout=30)
-    assert child.returncode != 0
+    assert child.returncode != 0, err
     assert time.monotonic() - began < 10, "whoever interrupts does not wait for a node's deadline"
     if sent == signal.SIGINT:
-        assert child.returncode == 130
+        assert child.returncode == 130, err
         assert err.strip().endswith("interrupted")
     for _ in range(60):
         if subprocess.run(["pgrep", "-f", "ddlcheck-agent"], check=False, capture_output=True).returncode == 1:
