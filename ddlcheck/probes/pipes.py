@@ -28,6 +28,7 @@ class ProcessPipe:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            bufsize=0,  # what a dead process never took must not be flushed into it again at the end
         )
         self._stderr = bytearray()
         self._selector = selectors.DefaultSelector()
@@ -38,9 +39,10 @@ class ProcessPipe:
     def send(self, data: bytes) -> None:
         """Write all of it; a process that has ended already tells why by what it said."""
         assert self._process.stdin is not None  # noqa: S101
+        view = memoryview(data)
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
+            while view:
+                view = view[self._process.stdin.write(view) or 0 :]
 
     def recv(self, timeout: float) -> bytes:
         """Return what is there, or nothing at the end."""

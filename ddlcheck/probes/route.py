@@ -34,6 +34,9 @@ _KNOWN = {
     "tcpkeepalive", "forwardx11trusted", "requesttty", "numberofpasswordprompts", "kexalgorithms",
     "connectionattempts", "exitonforwardfailure", "challengeresponseauthentication",
 }  # fmt: skip
+#: Ways to log in that paramiko lacks, and that distributions switch on for everybody: only where our keys are
+#: refused does the ssh program get its turn with them.
+_OTHER_WAYS = {"gssapiauthentication", "gssapidelegatecredentials", "gssapikeyexchange", "hostbasedauthentication"}
 _FLAGS = {"-4", "-6", "-A", "-a", "-C", "-q", "-T", "-x", "-X", "-v", "-n"}
 
 
@@ -53,6 +56,8 @@ class Route:
     password: str = field(default="", repr=False)
     jumps: tuple[Route, ...] = ()
     via_ssh: str = ""
+    #: Whether the user's configuration allows a login that only the ssh program knows.
+    other_ways: bool = False
     argv: tuple[str, ...] = ()
 
 
@@ -107,6 +112,8 @@ def _lookup(paths: tuple[str, ...], host: str) -> dict[str, list[str]]:
     """Return the settings that apply to a host, the first file's first, lists kept as lists."""
     out: dict[str, list[str]] = {}
     for path in paths:
+        if _beyond_its_parser(path):
+            continue  # `_beyond_paramiko` says so; and `Match exec` would run commands here
         try:
             found = _config(path).lookup(host)
         except (paramiko.ConfigParseError, ImportError):
@@ -128,16 +135,23 @@ def _beyond_paramiko(settings: Mapping[str, list[str]], paths: tuple[str, ...]) 
             continue
         if name == "identityagent" and values[:1] in (["none"], ["SSH_AUTH_SOCK"]):
             continue
+        if name in _OTHER_WAYS or name in ("include", "match"):  # the latter two are looked for in the files
+            continue
         if name not in _KNOWN:
             return f"{name} {values[0] if values else ''}".strip()
         if any("%" in value for value in values) and name not in ("controlpath", "hostname"):
             return f"{name} with a % token"
-    for path in paths:
-        # paramiko neither follows Include nor evaluates most of Match.
-        for line in _raw(path).splitlines():
-            word = line.strip().partition(" ")[0]
-            if word == "match" or (word == "include" and "/etc/ssh/ssh_config.d" not in line):
-                return f"{word} in {path}"
+    return next(filter(None, map(_beyond_its_parser, paths)), "")
+
+
+@functools.cache
+def _beyond_its_parser(path: str) -> str:
+    """Name what a file holds that paramiko neither follows nor evaluates; empty: nothing."""
+    for line in _raw(path).splitlines():
+        word = line.strip().partition(" ")[0]
+        # The system's own include is read beside the file that includes it.
+        if word == "match" or (word == "include" and "/etc/ssh/ssh_config.d/*.conf" not in line):
+            return f"{word} in {path}"
     return ""
 
 
@@ -153,7 +167,8 @@ def plan(node: Node) -> Route:
     """Return the route to an inventory's node."""
     words = [word for option in node.ssh_options for word in _words(option)]
     given: dict[str, list[str]] = {}
-    files: tuple[str, ...] = ("~/.ssh/config", "/etc/ssh/ssh_config")
+    included = sorted(map(str, pathlib.Path("/etc/ssh/ssh_config.d").glob("*.conf")))
+    files: tuple[str, ...] = ("~/.ssh/config", *included, "/etc/ssh/ssh_config")
     for name, value in _options(words):
         if name == "-F":
             files = () if value == "none" else (value,)
@@ -214,6 +229,7 @@ def _route(
         password=password,
         jumps=jumps,
         via_ssh=reason,
+        other_ways=any(first(name, "no").lower() == "yes" for name in _OTHER_WAYS),
     )
 
 

@@ -286,7 +286,7 @@ class OpenSshPipe(ProcessPipe):
             said = self.stderr()
             reason = classify(said)
             if reason:
-                raise NodeError(reason, f"ssh: {' '.join(said.split())[-200:]}")
+                raise NodeError(reason, f"ssh says: {' '.join(said.split()).removeprefix('ssh: ')[-200:]}")
         return data
 
 
@@ -295,11 +295,15 @@ def start(node: Node, command: str, deadline: float) -> Pipe:
     route = plan(node)
     if node.address.startswith("-"):
         raise NodeError("name", f"{node.address!r} is an option, not a host")
-    if route.via_ssh or any(known_hosts(r.known_hosts).marked(r.key_name) for r in (route, *route.jumps)):
-        timeout = max(1, int(deadline - time.monotonic()))
-        argv = [route.argv[0], "-o", f"ConnectTimeout={timeout}", *route.argv[1:], command]
-        return OpenSshPipe(argv)
-    return ChannelPipe(connect(route, deadline), command, deadline)
+    marked = any(known_hosts(r.known_hosts).marked(r.key_name) for r in (route, *route.jumps))
+    if not route.via_ssh and not marked:
+        try:
+            return ChannelPipe(connect(route, deadline), command, deadline)
+        except NodeError as error:
+            if error.reason != "key refused" or not any(r.other_ways for r in (route, *route.jumps)):
+                raise
+    timeout = max(1, int(deadline - time.monotonic()))
+    return OpenSshPipe([route.argv[0], "-o", f"ConnectTimeout={timeout}", *route.argv[1:], command])
 
 
 def close_shared() -> None:

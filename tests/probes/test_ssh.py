@@ -244,3 +244,37 @@ def test_an_encrypted_key_without_an_agent_is_named(sshd, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(key)], check=True)
     with pytest.raises(NodeError, match=r"locked.*passphrase"):
         ask(sshd.node(key_file=str(key)))
+
+
+def test_what_debian_puts_into_everybodys_configuration_is_within_paramikos_reach(sshd, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("Host *\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n    GSSAPIAuthentication yes\n")
+    node = sshd.node(ssh_options=(f"-F {config} -o UserKnownHostsFile={sshd.known_hosts}",))
+    assert plan(node).via_ssh == ""
+    assert plan(node).other_ways
+    assert ask(node)[W.key(HOSTNAME)].need()
+
+
+def test_a_login_that_only_ssh_knows_gets_its_turn_when_our_keys_are_refused(sshd, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("Host *\n GSSAPIAuthentication yes\n")
+    stranger = sshd.node(
+        key_file=str(keygen(tmp_path / "stranger")),
+        ssh_options=(
+            f"-F {config} -o UserKnownHostsFile={sshd.known_hosts} -o IdentityAgent=none -o IdentitiesOnly=yes",
+        ),
+    )
+    with pytest.raises(NodeError, match="ssh says: ") as caught:
+        ask(stranger)
+    assert caught.value.reason == "key refused"
+
+
+@pytest.mark.parametrize(
+    "line", ["Match exec true", "Include ~/.ssh/more", "ProxyCommand nc %h %p", "PKCS11Provider x"]
+)
+def test_what_paramiko_cannot_honour_is_left_to_ssh_and_named(sshd, tmp_path, line):
+    config = tmp_path / "config"
+    config.write_text(f"Host *\n User me\n{line}\n")
+    route = plan(sshd.node(ssh_options=(f"-F {config}",)))
+    assert line.split()[0].lower() in route.via_ssh.lower()
+    assert route.argv[0] == "ssh"
