@@ -128,6 +128,7 @@ def measure(
         mpirun=f"{binaries}mpirun",
         mpicc=f"{binaries}mpicc",
         time_budget=budget,
+        shared_cores=any(bool(intents[name]["fabric_shared_cores"]) for name in up),
     )
     found = stage.measure(head, {name: intents[name].mpi_name for name in up}, options, progress=progress)
     for name, part in found.by_node().items():

@@ -30,7 +30,7 @@ def ready() -> Iterator[Lab]:
     if standing:
         yield Lab.load(standing)
         return
-    name = f"r{os.getpid() % 10**7}"
+    name = f"y{os.getpid() % 10**7}"
     try:
         lab = lifecycle.up(name, 4, lambda sentence: sys.stderr.write(f"{sentence}\n"))
         playbook = Path(sys.executable).parent / "ansible-playbook"

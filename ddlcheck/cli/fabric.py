@@ -202,7 +202,8 @@ def _stage_options(args: argparse.Namespace, values: Mapping[str, object]) -> Op
         sizes=args.sizes, iterations=args.iterations, per_node=args.per_node, patience=args.patience,
         time_budget=args.time_budget, pairs=args.pairs or "", transport=str(values["openmpi_transport"]),
         interfaces=[interface] if interface else [], mpirun=f"{binaries}mpirun", mpicc=f"{binaries}mpicc",
-        rails=[word for word in args.rails.split(",") if word], shared_cores=args.shared_cores,
+        rails=[word for word in args.rails.split(",") if word],
+        shared_cores=args.shared_cores or bool(values["fabric_shared_cores"]),
     )  # fmt: skip
 
 

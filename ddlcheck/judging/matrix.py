@@ -67,9 +67,15 @@ class Matrix:
 
 
 def from_pairs(
-    nodes: Sequence[str], pairs: Iterable[Mapping[str, Any]], rack: Mapping[str, str] | None = None
+    nodes: Sequence[str],
+    pairs: Iterable[Mapping[str, Any]],
+    rack: Mapping[str, str] | None = None,
+    *,
+    latency_by: str = "median",
 ) -> Matrix:
     """Return what measured pairs achieved: the smallest size's latency, the largest's bandwidth.
+
+    ``latency_by`` is ``median``, or ``min`` where other load takes the cores from under the ranks.
 
     Of a pair that was measured twice, the better: a passing load makes slower, nothing makes faster. ``pairs``
     as in `ddlcheck.fabric.Measurement`; those with a node that is not in ``nodes`` are left out.
@@ -81,7 +87,7 @@ def from_pairs(
         if i is None or j is None or i == j:
             continue
         if pair["lat"]:
-            value = min(pair["lat"], key=lambda x: x["size"])["median"] or np.nan
+            value = min(pair["lat"], key=lambda x: x["size"])[latency_by] or np.nan
             latency[i, j] = latency[j, i] = np.fmin(latency[i, j], value)
         if pair["bw"]:
             large = max(pair["bw"], key=lambda x: x["size"])

@@ -89,6 +89,7 @@ def variables(lab: Lab) -> dict[str, tuple[Value, str]]:
         "interfaces_fabric": ("ib0", ""),
         "memlock_limit": (limit, why),
         "clock_adjust": (False, "the clock is the host's, which no node may set"),
+        "fabric_shared_cores": (True, "the nodes compete for this host's cores: a slow pair is in doubt, not broken"),
     }
 
 

@@ -237,3 +237,29 @@ def test_what_is_not_a_measurement_is_unknown():
         fabric.judge({"fabric": Answer(data=[1])}, Intent("n1", {"openmpi_transport": "any"}))
     with pytest.raises(NotSeen):
         fabric.judge({"fabric": Answer(why="not asked")}, Intent("n1", {"openmpi_transport": "any"}))
+
+
+def test_nodes_that_share_cores_are_in_doubt_where_others_are_broken():
+    found = measured()
+    for pair in found.pairs:
+        if "n2" in (pair["a"], pair["b"]):
+            pair["bw"][0].update(ab=1200.0, ba=1190.0, both=2000.0)
+    _, broken = judged(found)
+    _, doubted = judged(found, fabric_shared_cores=True)
+    assert [v.status for v in broken if v.nodes == ("n2",)] == [Status.FAIL]
+    assert [v.status for v in doubted if v.nodes == ("n2",)] == [Status.WARN]
+    assert not failures(doubted)
+
+
+def test_a_rank_that_waited_for_a_core_is_judged_by_its_best_where_cores_are_shared():
+    found = measured()
+    for pair in found.pairs[:3]:
+        pair["lat"][0].update(median=4000.0, p99=9000.0)
+    assert failures(judged(found)[1])
+    assert [v.status for v in judged(found, fabric_shared_cores=True)[1]] == [Status.PASS]
+
+
+def test_a_hung_pair_is_broken_whoever_shares_cores():
+    found = measured()
+    found.hung = [{"a": "n1", "b": "n2", "during": "latency", "by": ["n1"]}]
+    assert failures(judged(found, fabric_shared_cores=True)[1])
