@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ddlcheck import rules
 from ddlcheck.errors import InventoryError
 from ddlcheck.intent import nearest
 
@@ -57,7 +58,8 @@ def values(node: str, raw: Mapping[str, Any], template: Callable[..., Any]) -> d
     _refuse_unknown(node, raw, known)
     out = {}
     for name, default in known.items():
-        value = raw.get(name, default)
+        # A variable that is written without a value says nothing.
+        value = default if raw.get(name) is None else raw[name]
         try:
             out[name] = template(value, known)
         except InventoryError as exc:
@@ -68,6 +70,9 @@ def values(node: str, raw: Mapping[str, Any], template: Callable[..., Any]) -> d
         if isinstance(checked, str):
             raise InventoryError(f"{node}: {checked}{_place(raw, checked)}")
         out.update(checked)
+    wrong = rules.broken(out)
+    if wrong:
+        raise InventoryError(f"{node}: {wrong[1]}{_place(raw, wrong[0])}")
     return out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ddlcheck.errors import NotSeen
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +29,13 @@ class Intent:
         self.cluster: Mapping[str, Mapping[str, Any]] = cluster if cluster is not None else {node: values}
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - YAML, typed by the role's argument spec
-        """Return a declared variable; ``KeyError`` is a bug in the check that asked."""
-        return self._values[name]
+        """Return a declared variable; raise `NotSeen` where a kept intent is older than the variable."""
+        try:
+            return self._values[name]
+        except KeyError:
+            raise NotSeen(
+                f"the intent says nothing of {name}: another version of ddlcheck kept it; keep it anew"
+            ) from None
 
     def of(self, node: str) -> Intent:
         """Return the intent of another node of the cluster."""

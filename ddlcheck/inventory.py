@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
 import pathlib
 import re
+import signal
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,7 @@ from ddlcheck.errors import InventoryError
 from ddlcheck.intent import Intent, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def load(
     """
     if "," not in source:
         _must_be_readable(pathlib.Path(source))
-    loader, manager, variables = _open(source, vault_password_file, dict(extra_vars or {}))
+    with _deadline(source):
+        loader, manager, variables = _open(source, vault_password_file, dict(extra_vars or {}))
     everyone = manager.get_hosts("all")
     if not everyone:
         raise InventoryError(f"{source}: the inventory holds no host")
@@ -69,6 +73,32 @@ def load(
     intents = {name: Intent(name, values[name], cluster) for name in values}
     nodes = tuple(_node(name, raw[name], _Template(loader, raw[name])) for name in chosen)
     return Inventory(source, nodes, intents)
+
+
+#: Seconds an inventory may take; a script may ask a slow service, but nothing waits for ever.
+_SECONDS = 120
+
+
+@contextlib.contextmanager
+def _deadline(source: str) -> Iterator[None]:
+    """Raise `InventoryError` when reading takes too long, and end the script that was waited for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+
+    def late(_signal: int, _frame: object) -> None:
+        for pid in pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split():
+            with contextlib.suppress(OSError):
+                os.kill(int(pid), signal.SIGKILL)
+        raise InventoryError(f"{source}: the inventory could not be read within {_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _must_be_readable(path: pathlib.Path) -> None:
@@ -103,17 +133,26 @@ def _open(source: str, vault_password_file: str, extra_vars: dict[str, Any]) -> 
         variables = VariableManager(loader=loader, inventory=manager)
         variables._extra_vars.update(extra_vars)  # noqa: SLF001 - Ansible's own command line sets no other way
     except AnsibleError as exc:
-        why = "; ".join(dict.fromkeys(" ".join(text.split()).split(" <<< ")[0] for text in said))[:300]
+        why = _cause(said)
         raise InventoryError(f"{source}: {_sentence(exc)}" + (f" ({why})" if why else "")) from exc
     return loader, manager, variables
+
+
+def _cause(said: list[str]) -> str:
+    """Return what Ansible's plugins said of an inventory they could not read, the shortest that tells most."""
+    text = " ".join(" ".join(said).split())
+    if "vault" in text.lower():
+        return "it holds vaulted values: give --vault-password-file"
+    parts = [part.split("Origin:")[0].split("[WARNING]")[0].strip(" :") for part in text.split("<<< caused by >>>")[1:]]
+    return "; ".join(dict.fromkeys(part for part in parts if part))[:300]
 
 
 def _hush(said: list[str]) -> None:
     """Keep Ansible's warnings off the screen, for the one sentence that says what is wrong."""
     from ansible.utils.display import Display  # noqa: PLC0415
 
-    display = Display()  # a singleton
-    display.warning = lambda msg, *_args, **_more: said.append(str(msg))
+    display = Display()  # a singleton, through whose `display` everything goes
+    display.display = lambda msg, *_args, **_more: said.append(re.sub(r"\x1b\[[0-9;]*m", "", str(msg)))
     display.deprecated = lambda *_args, **_more: None
 
 
@@ -225,8 +264,8 @@ def _node(name: str, raw: Mapping[str, Any], template: _Template) -> Node:
         return ""
 
     port = text("ansible_port", "ansible_ssh_port")
-    if port and not port.isdigit():
-        raise InventoryError(f"{name}: ansible_port is {port!r}, not a number")
+    if port and not (port.isdigit() and 0 < int(port) < 65536):  # noqa: PLR2004 - what TCP has
+        raise InventoryError(f"{name}: ansible_port is {port!r}, not a number from 1 to 65535")
     connection = text("ansible_connection") or "ssh"
     if connection not in ("ssh", "smart", "paramiko", "paramiko_ssh", "local"):
         raise InventoryError(f"{name}: ansible_connection {connection!r} is not supported: ssh or local")

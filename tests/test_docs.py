@@ -48,9 +48,9 @@ def test_links_in_the_documents_lead_somewhere():
 
 
 def test_every_verdict_verb_has_words():
-    from ddlcheck.report import text
+    from ddlcheck.report import lines
 
-    assert set(text._SAYS) == set(VERBS)
+    assert set(lines.SAYS) == set(VERBS)
 
 
 def test_the_changelog_knows_this_version():
@@ -68,6 +68,13 @@ def test_the_first_word_on_bad_usage_is_one_sentence():
         (["node", "--intent", "/nowhere.json"], "No such file"),
         (["cluster", "--replay", "/nowhere"], "No such file"),
         (["cluster", "a,", "-e", "memlock_limit"], "VAR=VALUE"),
+        (["cluster", "a,", "-e", "memlock_limit=64G"], "a number of KiB"),
+        (["cluster", "a,", "--forks", "0"], "whole number from 1"),
+        (["cluster", "a,", "--timeout", "nan"], "number of seconds"),
+        (["cluster", "--replay", "/tmp", "-e", "memlock_limit=1"], "as it was kept"),
+        (["cluster", "--replay", "/tmp", "--limit", "x"], "as it was kept"),
+        (["lab", "up", "--nodes", "0"], "0"),
+        (["lab", "jump"], "invalid choice"),
     ):
         out = subprocess.run([sys.executable, "-m", "ddlcheck", *words], capture_output=True, text=True, check=False)
         assert out.returncode == 2, out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -130,6 +131,17 @@ def test_an_unknown_host_or_group_is_named_with_the_nearest(tree):
         pytest.param("clock_servers: {a: 1}", "clock_servers", id="wrong type"),
         pytest.param("hostname_fabric_name: '{{ nope }}'", "nope", id="an undefined variable in a template"),
         pytest.param("hosts_file_hosts: [node01, node99]", "'node99'", id="a member that is no host"),
+        pytest.param("memlock_limit: 64G", "memlock_limit is '64G', but has to be a number of KiB", id="a unit"),
+        pytest.param("memlock_limit: -5", "has to be a number of KiB", id="a negative limit"),
+        pytest.param("memlock_limit: 0", "has to be a number of KiB", id="a limit of nothing"),
+        pytest.param("clock_max_spread: -1", "seconds above 0", id="a negative spread"),
+        pytest.param("clock_max_spread: .inf", "seconds above 0", id="an endless spread"),
+        pytest.param("fabric_min_bandwidth: fast", "a number of MB/s", id="a floor that is a word"),
+        pytest.param("fabric_max_latency: .nan", "microseconds", id="a floor that is no number"),
+        pytest.param("fabric_shared_cores: maybe", "true or false", id="neither true nor false"),
+        pytest.param("interfaces_fabric_address: 300.1.1.1", "an IP address", id="no address"),
+        pytest.param("ssh_mesh_user: -oX", "a user name", id="a user that is an option"),
+        pytest.param("ansible_port: 99999", "1 to 65535", id="a port that TCP lacks"),
         pytest.param("ansible_port: ssh", "ansible_port is 'ssh'", id="a port that is no number"),
         pytest.param("ansible_connection: winrm", "'winrm' is not supported", id="a connection we do not speak"),
         pytest.param("ansible_host: -oProxyCommand=x", "read as an option", id="an address that is an option"),
@@ -159,6 +171,39 @@ def test_an_unusable_inventory_is_one_sentence(tmp_path, text):
     path = tmp_path / "inv.yml"
     path.write_text(text)
     assert str(path) in sentence(str(path))
+
+
+@pytest.mark.parametrize("text", ["all: [", "plugin: nope", "#!/bin/sh\nexit 4\n"], ids=["YAML", "plugin", "script"])
+def test_nothing_but_the_one_sentence_is_printed(tmp_path, capfd, text):
+    path = tmp_path / "inv.yml"
+    path.write_text(text)
+    path.chmod(0o755)
+    sentence(str(path))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_vault_without_its_password_says_what_to_give(tmp_path):
+    path = tmp_path / "v.yml"
+    path.write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    assert "--vault-password-file" in sentence(str(path))
+
+
+def test_an_inventory_that_hangs_is_given_up_and_its_script_ended(tmp_path):
+    script = tmp_path / "inv"
+    script.write_text("#!/bin/sh\nexec sleep 4713\n")
+    script.chmod(0o755)
+    code = "import sys; from ddlcheck import inventory; inventory._SECONDS = 2; inventory.load(sys.argv[1])"
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(script)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "within 2 s" in out.stderr.splitlines()[-1]
+    assert subprocess.run(["pgrep", "-fx", "sleep 4713"], check=False, capture_output=True).returncode == 1
+
+
+def test_a_variable_without_a_value_says_nothing(tree):
+    found = inventory.load(tree(**{"group_vars__all.yml": "ssh_mesh_user:\nmemlock_limit:\n"}))
+    assert found.intents["node01"]["ssh_mesh_user"] == ""
+    assert found.intents["node01"]["memlock_limit"] == "unlimited"
 
 
 def test_a_missing_inventory_hints_at_a_list_of_hosts(tmp_path):

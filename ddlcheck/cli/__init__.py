@@ -19,6 +19,7 @@ from ddlcheck.verdict import EXIT_UNKNOWN, EXIT_USAGE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 _EPILOG = "Exit status: 0 ready, 1 not ready, 2 usage or configuration, 3 could not tell."
 
@@ -51,6 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_UNKNOWN
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, like everybody's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage above the sentence."""
+        raise UsageError(f"{message} (ddlcheck {self.prog.removeprefix('ddlcheck ')} --help says more)")
+
+
 def _leave(status: int) -> int:
     """Go now: threads that still wait for a node would hold the interpreter until their deadlines."""
     import threading  # noqa: PLC0415
@@ -77,9 +86,7 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"there is no verb {words[0]!r}" + (f": did you mean {near.replace('_', '-')}?" if near else
                                                             f": one of {', '.join(verbs())}"))  # fmt: skip
     module = importlib.import_module(f"{__name__}.{verb}")
-    parser = argparse.ArgumentParser(
-        prog=f"ddlcheck {words[0]}", description=module.HELP, epilog=_EPILOG, allow_abbrev=False
-    )
+    parser = _Parser(prog=f"ddlcheck {words[0]}", description=module.HELP, epilog=_EPILOG, allow_abbrev=False)
     module.configure(parser)
     status: int = module.run(parser.parse_args(words[1:]))
     sys.stdout.flush()

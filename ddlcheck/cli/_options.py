@@ -47,9 +47,10 @@ def variables(words: list[str]) -> dict[str, Any]:
         if not equals or not name.isidentifier():
             raise UsageError(f"--extra-vars takes VAR=VALUE, not {word!r}")
         try:
-            out[name] = yaml.safe_load(value)
+            found = yaml.safe_load(value)
         except yaml.YAMLError as exc:
             raise UsageError(f"--extra-vars {name}: {' '.join(str(exc).split())}") from exc
+        out[name] = "" if found is None else found
     return out
 
 

@@ -58,8 +58,8 @@ def prove(args: argparse.Namespace) -> Result:
     _options.writable(args)
     began, clock = time.time(), time.monotonic()
     if args.replay:
-        if args.inventory or args.save:
-            raise UsageError("--replay judges what was kept: it takes no inventory and no --save")
+        if args.inventory or args.save or args.limit or args.extra_vars or args.vault_password_file:
+            raise UsageError("--replay judges what was kept as it was kept: only --only, --skip and reports go with it")
         intents = saved.load_intents(args.replay / "intent.json")
         gathered = saved.load_seen(args.replay, intents)
         source = ""

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from ddlcheck.errors import UsageError
+from ddlcheck.intent import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     breaks = verbs.add_parser("break", parents=[named], help="break one promise on a node")
     breaks.add_argument("node")
-    breaks.add_argument("fault", help="as listed by `ddlcheck lab faults`")
+    breaks.add_argument("fault", help="as listed by `ddlcheck lab faults`, or the name of a promise")
     breaks.set_defaults(lab_run=_break)
 
     heal = verbs.add_parser("heal", parents=[named], help="undo a fault on a node; without its name, every one")
@@ -151,7 +152,13 @@ def _every_fault() -> Mapping[str, Fault]:
 
 
 def _fault(name: str) -> Fault:
+    """Return a fault by its name; a promise's name stands for the first fault that breaks it."""
     known = _every_fault()
-    if name not in known:
-        raise UsageError(f"there is no fault {name!r}: `ddlcheck lab faults` lists them")
-    return known[name]
+    if name in known:
+        return known[name]
+    found = next((fault for fault in known.values() if fault.promise == name), None)
+    if found is None:
+        near = nearest(name, list(known))
+        hint = f"did you mean {near}?" if near else "`ddlcheck lab faults` lists them"
+        raise UsageError(f"there is no fault {name!r}: {hint}")
+    return found

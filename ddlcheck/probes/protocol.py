@@ -157,7 +157,7 @@ class Conversation:
             return NodeError("no python", f"the Python to be used is not there{said}")
         if self._buffer.strip():
             return NodeError("garbage", f"{len(self._buffer)} bytes that are no answer{said}")
-        return NodeError("closed", f"the session ended without a word{said}")
+        return NodeError("closed", f"the session ended without an answer{said}")
 
     def hello(self) -> Hello:
         """Wait for the agent's first word."""

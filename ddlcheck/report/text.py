@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING
 
 from ddlcheck.checks import names as roles_and_checks
 from ddlcheck.report import fold
-from ddlcheck.report.lines import clean
+from ddlcheck.report.lines import clean, remedy_words
 from ddlcheck.verdict import EXIT_NOT_READY, EXIT_READY, VERBS, Status
 
 if TYPE_CHECKING:
     from ddlcheck.report import Result
 
 _COLOURS = {Status.FAIL: "31;1", Status.UNKNOWN: "35;1", Status.WARN: "33", Status.PASS: "32", Status.SKIP: "2"}
-_SAYS = {
-    "inspect": "look at the machine, its cable or its switch",
-    "inventory": "correct the inventory or what it points to",
-    "reconnect": "log in anew, so that new limits apply",
-    "reboot": "reboot the node",
-    "wait": "run it again",
-}
 _STATUS_WIDTH = 8
 
 
@@ -81,7 +74,7 @@ def _line(group: fold.Group, result: Result, paint, width: int, columns: tuple[i
     parts = [f"seen {clean(verdict.seen)}{more}"]
     parts += [f"promised {clean(verdict.promised)}"] if verdict.promised else []
     parts += [f"cause: {clean(verdict.cause)}"] if verdict.cause else []
-    parts += [f"remedy: {_remedy(verdict.remedy)}"] if verdict.remedy else []
+    parts += [f"remedy: {remedy_words(verdict.remedy)}"] if verdict.remedy else []
     label, wide = columns
     head = (
         f"{verdict.status.name:<{_STATUS_WIDTH}}{_label(group, result):<{label}}  {fold.nodes(group.nodes):<{wide}}  "
@@ -95,10 +88,6 @@ def _line(group: fold.Group, result: Result, paint, width: int, columns: tuple[i
     elif width:
         text = textwrap.fill(text, width, subsequent_indent=" " * _STATUS_WIDTH, break_on_hyphens=False)
     return str(paint(text[:_STATUS_WIDTH], verdict.status)) + text[_STATUS_WIDTH:]
-
-
-def _remedy(remedy: str) -> str:
-    return _SAYS[remedy] if remedy in VERBS else f"role {remedy}"
 
 
 def _passes(groups: list[fold.Group], result: Result, paint, width: int) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001

@@ -61,7 +61,7 @@ def verdicts(path):
         pytest.param("sleep 300", "timeout", "no answer in time", id="it hangs"),
         pytest.param("cat /dev/zero", "too much", "more than 8 MiB", id="it prints megabytes"),
         pytest.param("head -c 999 /dev/urandom", "garbage", "bytes that are no answer", id="it prints garbage"),
-        pytest.param("exit 1", "closed", "without a word", id="it says nothing"),
+        pytest.param("exit 1", "closed", "without an answer", id="it says nothing"),
     ],
 )
 def test_a_bad_node_is_one_line_and_could_not_tell(nodes, tmp_path, command, reason, says):

@@ -180,3 +180,14 @@ def test_a_wrong_command_line_ends_with_2_and_no_traceback(
     said = capsys.readouterr().err
     assert said
     assert "Traceback" not in said
+
+
+def test_a_promise_stands_for_its_first_fault_and_a_slip_is_helped() -> None:
+    from ddlcheck.cli import lab
+    from ddlcheck.errors import UsageError
+
+    assert lab._fault("memlock").promise == "memlock"
+    with pytest.raises(UsageError, match="did you mean memlock-unit"):
+        lab._fault("memlock-unti")
+    with pytest.raises(UsageError, match="lab faults"):
+        lab._fault("xyzzy")

@@ -149,4 +149,9 @@ def test_names_fold_and_none_is_lost(names, folded):
 def test_one_line_when_ready_and_one_a_trouble():
     assert lines.render("n1", kept("clock", ["n1"]), 0.01).count("\n") == 1
     out = lines.render("n1", [verdict(), *kept("clock", ["n1"])], 0.01)
-    assert out.splitlines() == ["FAIL n1 memlock: seen 64 KiB; promised unlimited; cause: a file; remedy: memlock"]
+    assert out.splitlines() == ["FAIL n1 memlock: seen 64 KiB; promised unlimited; cause: a file; remedy: role memlock"]
+
+
+def test_a_node_of_which_nothing_was_judged_says_so():
+    skipped = Verdict(Status.SKIP, "spans nodes", promise="fabric", nodes=("n1",))
+    assert lines.render("n1", [skipped], 0.01) == "UNKNOWN n1: nothing was judged (fabric: spans nodes)\n"

@@ -1,0 +1,71 @@
+"""What a declared value has to look like beyond its type: the roles' own assertions, for who only looks.
+
+A value that cannot be meant is refused before any node is asked, or it would read as a sick node, or as a well one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, (str, int)) and re.fullmatch(pattern, str(value), re.ASCII) is not None
+
+
+def _address(value: Any) -> bool:  # noqa: ANN401 - YAML
+    if value == "":
+        return True
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _number(least: float, *, above: bool = False) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:  # noqa: ANN401 - YAML
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            return False
+        try:
+            number = float(value)
+        except ValueError:
+            return False
+        return math.isfinite(number) and (number > least if above else number >= least)
+
+    return fits
+
+
+#: Variable: (what fits, what it has to be).
+RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "memlock_limit": (_matches("unlimited|[1-9][0-9]{0,12}"), "a number of KiB, or the word unlimited"),
+    "clock_max_spread": (_number(0, above=True), "a number of seconds above 0"),
+    "fabric_min_bandwidth": (_number(0), "a number of MB/s, 0 for none"),
+    "fabric_max_latency": (_number(0), "a number of microseconds, 0 for none"),
+    "fabric_shared_cores": (lambda value: isinstance(value, bool), "true or false"),
+    "fabric_rack": (lambda value: isinstance(value, (str, int)), "a name"),
+    "hostname_fabric_name": (_matches(f"|{_NAME}"), "a host name, or empty"),
+    "hosts_file_address": (_address, "an IP address, or empty"),
+    "interfaces_fabric": (_matches("|[A-Za-z0-9][A-Za-z0-9_.:-]{0,14}"), "the name of a network interface, or empty"),
+    "interfaces_fabric_address": (_address, "an IP address, or empty"),
+    "openmpi_prefix": (_matches("/.*"), "an absolute path"),
+    "ssh_mesh_user": (_matches(r"|[A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?"), "a user name, or empty"),
+    "ssh_mesh_key_name": (_matches("[A-Za-z0-9_.][A-Za-z0-9_.-]*"), "the name of a file, without a folder"),
+    "ssh_mesh_max_startups": (_matches("[0-9]+:[0-9]+:[0-9]+"), "start:rate:full, as sshd takes it"),
+}
+
+
+def broken(values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return (variable, sentence) of the first value that cannot be meant; None where all can."""
+    for name, (fits, words) in RULES.items():
+        if name in values and not fits(values[name]):
+            return name, f"{name} is {values[name]!r}, but has to be {words}"
+    return None
