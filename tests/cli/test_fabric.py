@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -125,7 +124,7 @@ addEventListener("load", () => setTimeout(() => {
 </script></body>"""
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+@pytest.mark.lab  # what `make test` installs: chromium
 def test_in_a_browser_hover_names_the_pair_and_sorting_puts_the_slowest_first(tmp_path):
     names = save(tmp_path / "m", n=8, fault=5)
     fabric("--from-matrix", tmp_path / "m", "--html", tmp_path / "h.html")

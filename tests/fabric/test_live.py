@@ -1,7 +1,6 @@
 """MPI between nodes that are network namespaces: every fault is seen, and localised."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -12,15 +11,9 @@ import pytest
 from ddlcheck.fabric.local import LocalHead
 from ddlcheck.fabric.stage import Options, measure
 from ddlcheck.judging import blame, matrix, outliers
-from tests.fabric.namespaces import Namespaces, possible
+from tests.fabric.namespaces import Namespaces
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not shutil.which("mpirun") or not shutil.which("mpicc") or not possible(),
-        reason="needs root, network namespaces and Open MPI",
-    ),
-]
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
