@@ -11,6 +11,7 @@ from ddlcheck.errors import NodeError
 from ddlcheck.fabric import Measurement, mpirun, rounds
 from ddlcheck.fabric.alone import unstarted
 from ddlcheck.fabric.causes import classify
+from ddlcheck.fabric.files import Files
 from ddlcheck.fabric.names import Names
 from ddlcheck.fabric.second import suspected
 from ddlcheck.fabric.stream import Collector
@@ -100,11 +101,14 @@ def measure(
     """
     started = time.monotonic()
     out = Measurement(list(hosts))
+    files = Files(head)
     try:
-        _Run(head, hosts, options, out, progress).run(suspects)
+        _Run(files, hosts, options, out, progress).run(suspects)
     except NodeError as error:
         out.failure = out.failure or {"cause": str(error), "remedy": "reconnect", "text": error.reason}
-    out.seconds = time.monotonic() - started
+    finally:
+        out.seconds = time.monotonic() - started
+        files.remove()
     return out
 
 
@@ -112,9 +116,15 @@ class _Run:
     """One run of the stage: what is left to do, and what was learned on the way."""
 
     def __init__(
-        self, head: Head, hosts: Mapping[str, str], options: Options, out: Measurement, progress: Callable[[str], None]
+        self,
+        files: Files,
+        hosts: Mapping[str, str],
+        options: Options,
+        out: Measurement,
+        progress: Callable[[str], None],
     ) -> None:
-        self.head = head
+        self.files = files
+        self.head = files.head
         self.hosts = dict(hosts)
         self.options = options
         self.out = out
@@ -170,7 +180,7 @@ class _Run:
             return True
         self._fail(collector)
         if not built and not self.out.builds:
-            self.out.unstarted += unstarted(self.head, self._one_daemon, self.hosts)
+            self.out.unstarted += unstarted(self.files, self._one_daemon, self.hosts)
             self.progress(f"no daemon starts on {', '.join(self.out.unstarted)}" if self.out.unstarted else "")
         return False
 
@@ -249,7 +259,7 @@ class _Run:
         o, dialect = self.options, self.dialect
         assert dialect is not None  # noqa: S101 - `run` returned otherwise
         names = [self.hosts[node] for node in self.nodes]
-        path = self.head.put(mpirun.hostfile(dialect, names, o.per_node), "fabric.hosts")
+        path = self.files.put(mpirun.hostfile(dialect, names, o.per_node), "hosts")
         left = patience or max(self.end - time.monotonic(), 5.0)
         arguments = [] if not schedule else [
             "sizes=" + ",".join(map(str, o.sizes)), f"iterations={o.iterations}", f"ms={o.ms}", f"window={o.window}",
