@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "fabric_shared_cores": False,
 }
 
+ALONE = "one node: no pair to judge"
 _PORTS = "/sys/class/infiniband/*/ports/*/state"
 _PARAMS = ("/etc/openmpi*/openmpi-mca-params.conf", "/usr/lib64/openmpi/etc/openmpi-mca-params.conf")
 
@@ -55,6 +56,8 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
 
     part = _part(seen)
     declared = str(intent["openmpi_transport"])
+    if part.get("nodes") == 1:
+        return Verdict(Status.SKIP, ALONE, promised="pairs")
     if part["build"]:
         return Verdict(
             Status.FAIL, f"the rank program was not built: {part['build']}", promised="a compiler for MPI programs",
@@ -125,7 +128,7 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     parts = {node: _part(one) for node, one in seen.items()}
     nodes = list(parts)
     if len(nodes) < 2:  # noqa: PLR2004 - a pair
-        return [Verdict(Status.SKIP, "one node: there is no pair", promised="pairs", nodes=nodes)]
+        return [Verdict(Status.SKIP, ALONE, promised="pairs", nodes=nodes)]
     first = parts[nodes[0]]
     if not any(part["pairs"] for part in parts.values()) and not any(part["hung"] for part in parts.values()):
         return [_nothing(nodes, first)]

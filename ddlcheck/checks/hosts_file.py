@@ -72,7 +72,7 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         verdict.status, verdict.remedy = Status.FAIL, "hosts_file"
         verdict.seen = f"{name} is {', '.join(wrong.get(name, swapped[:1])) or 'not resolved'}{others}"
         verdict.promised = f"{name} is {declared[name]}" if name in declared else verdict.promised
-        verdict.cause = _cause(seen, name, wrong.get(name, swapped[:1]))
+        verdict.cause = _cause(seen, name, wrong.get(name, swapped[:1]), right=[declared.get(name, "")])
     elif not all(back.values()):
         verdict.status, verdict.remedy = Status.WARN, "hosts_file"
         verdict.seen, verdict.cause = "addresses without a name", "no reverse entry in /etc/hosts or DNS"
@@ -110,9 +110,10 @@ def _odd(
     tie = sum(len(by[a]) == len(by[usual]) for a in by) > 1
     odd = [node for addresses, which in by.items() if tie or addresses != usual for node in which]
     first = next(addresses for addresses, which in by.items() if odd[0] in which)
+    cause = _cause(seen[odd[0]], name, first, right=() if tie else usual)
     return Verdict(
         Status.FAIL, f"{name} is {', '.join(first)}", promised=f"{name} is the same everywhere", remedy="hosts_file",
-        cause=_cause(seen[odd[0]], name, first) + ("" if tie else f"; {len(by[usual])} others say {', '.join(usual)}"),
+        cause=cause + ("" if tie else f"; {len(by[usual])} others say {', '.join(usual)}"),
         evidence={"name": name, "answers": {", ".join(a): which[:_SHOWN] for a, which in by.items()}}, nodes=odd,
     )  # fmt: skip
 
@@ -135,8 +136,9 @@ def _loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-def _cause(seen: Seen, name: str, found: Sequence[str]) -> str:
-    """Return the line that gives a name, or where it is missing."""
+def _cause(seen: Seen, name: str, found: Sequence[str], *, right: Sequence[str] = ()) -> str:
+    """Return the line that gives a name, or where it is missing; a line that is right is not to blame."""
+    found = [address for address in found if address not in right] or found
     hosts, switch = seen["hosts"], seen["switch"]
     order = next((x.split()[1:] for x in switch.text.splitlines() if x.startswith("hosts:")), ["files"])
     if "files" not in order:

@@ -70,18 +70,22 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
 
 
 def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> Sequence[Verdict]:
-    """Fail an address that lives on two nodes, unless it is a manager's own and MPI is told to keep off it."""
+    """Fail an address on two nodes, unless it is a manager's own and MPI is told to keep off; doubt an odd MTU."""
     homes: dict[str, dict[str, str]] = {}
     told = {}
+    mtus: dict[int, list[str]] = {}
     for node, answers in seen.items():
         try:
             links = _links(answers)
         except NotSeen:
             continue  # its own verdict says so
+        mtu = links.get(str(intents[node]["interfaces_fabric"]), {}).get("mtu")
+        if isinstance(mtu, int):
+            mtus.setdefault(mtu, []).append(node)
         told[node] = bool(intents[node]["interfaces_fabric"]) and KEYS[0] in _told(answers)
         for address, name in ((a, name) for name, link in links.items() for a in link["addresses"]):
             homes.setdefault(address, {})[node] = name
-    out = []
+    out = _odd_mtus(mtus, intents)
     for address, where in homes.items():
         if len(where) > 1:
             names = sorted(set(where.values()))
@@ -100,6 +104,21 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     return out
 
 
+def _odd_mtus(mtus: Mapping[int, Sequence[str]], intents: Mapping[str, Intent]) -> list[Verdict]:
+    """Doubt the nodes whose fabric interface has another MTU than most: large packets are lost or cut."""
+    usual = max(mtus, key=lambda mtu: len(mtus[mtu]), default=0)
+    tie = [len(nodes) for nodes in mtus.values()].count(len(mtus.get(usual, ()))) > 1
+    return [
+        Verdict(
+            Status.WARN, f"MTU {mtu}", promised="one MTU everywhere", remedy="inspect", nodes=nodes,
+            cause=f"{intents[nodes[0]]['interfaces_fabric']} of {', '.join(nodes[:3])} has MTU {mtu}, "
+            + ("and the nodes do not agree" if tie else f"{len(mtus[usual])} others have {usual}"),
+            evidence={"mtu": mtu, "usual": None if tie else usual},
+        )
+        for mtu, nodes in mtus.items() if len(mtus) > 1 and (tie or mtu != usual)
+    ]  # fmt: skip
+
+
 def _links(seen: Seen) -> dict[str, dict[str, Any]]:
     """Return ``{interface: {"up": bool, "addresses": [...]}}``; loopback and link-local addresses left out."""
     try:
@@ -110,7 +129,7 @@ def _links(seen: Seen) -> dict[str, dict[str, Any]]:
             flags, state = link["flags"], link.get("operstate", "UNKNOWN")
             up = "UP" in flags and "NO-CARRIER" not in flags and state in ("UP", "UNKNOWN")
             if "LOOPBACK" not in flags:
-                out[str(link["ifname"])] = {"up": up, "addresses": addresses}
+                out[str(link["ifname"])] = {"up": up, "addresses": addresses, "mtu": link.get("mtu")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise NotSeen(f"ip -j addr printed an unknown form: {type(exc).__name__}") from exc
     if not out:

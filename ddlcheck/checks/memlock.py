@@ -7,6 +7,7 @@ daemons that start ranks, a rank. Files promise; they are read only to say why a
 from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
+from ddlcheck.judging import account
 from ddlcheck.judging.limits import explain, kib, shown, unit_of
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import proc, rank, read, read_all, run, session
@@ -36,7 +37,7 @@ def wants(intent: Intent) -> Wants:
         "session": session(), "daemons": proc(daemons, "limits"), "rank": rank(), "init": read("/proc/1/status"),
         "limits": read_all(*LIMITS), "pam": read_all(*PAM), "sshd": read_all(*SSHD),
         "units": read_all("/etc/systemd/system.conf", "/etc/systemd/system.conf.d/*.conf", *drop_ins),
-        **({"login": login} if login else {}),
+        **({"login": login, "account": account.want(user)} if login else {}),
     }  # fmt: skip
 
 
@@ -48,6 +49,10 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     found = {"ssh session": (soft, hard)}
     unmeasured = {}
     if "login" in seen:
+        user = str(intent["ssh_mesh_user"])
+        gone = account.unseen(seen["account"], seen["login"], user, intent.node)
+        if gone:
+            return gone
         found["login shell"] = _pair(seen["login"].need())
     if seen["daemons"].why == "missing":
         unmeasured["daemons"] = "no systemd"

@@ -6,6 +6,7 @@ Looked for where mpirun's daemons are: in a session of the job user, opened by s
 from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
+from ddlcheck.judging import account
 from ddlcheck.judging.edges import SSH
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import SESSION_USER, read_all, run
@@ -40,12 +41,17 @@ def wants(intent: Intent) -> Wants:
     return {
         "session": run(*SSH, "--", intent.mpi_name, script, user=user, deadline=20.0),
         "files": read_all(f"{prefix}/etc/{FILE}", f"/etc/openmpi*/{FILE}", f"/usr/lib64/openmpi/etc/{FILE}"),
+        "account": account.want(user),
         "hca": read_all("/sys/class/infiniband/*/node_type"),
     }
 
 
 def judge(seen: Seen, intent: Intent) -> Verdict:
     """Judge one node's installation and parameters."""
+    user = str(intent["ssh_mesh_user"]) or "the session's user"
+    gone = account.unseen(seen["account"], seen["session"], user, intent.node)
+    if gone:
+        return gone
     said = _sections(seen)
     version, path, compiler = _version(said), (said["path"] or [""])[0], (said["compiler"] or [""])[0]
     now = _effective(said, seen["files"].need_data(), str(intent["openmpi_prefix"]))
@@ -110,6 +116,8 @@ def _sections(seen: Seen) -> dict[str, list[str]]:
             lines.append(line.strip()[:4096])
     if len(out) == len(SECTIONS):
         return out
+    if not out:
+        raise NotSeen("the job user's session ended before the command: a profile of the job user exits")
     raise NotSeen("the job user's session on the node broke off")
 
 

@@ -23,13 +23,23 @@ else:
 FULL, RADIX = 64, 64  # nodes; Open MPI's routed_radix (4.x) and rml_base_radix (5.x)
 SEED = 64
 MARK = "ddlcheck-mesh"
+CUT = 2048  # what the agent keeps of an attempt's words
+SSH_FAILED = 255  # ssh's own exit status; any other is the command's
 PARALLEL = 8  # below sshd's default MaxStartups 10:30:100; what a site set is not known to be in force
 #: Strict, silent, and never over a kept connection.
 SSH = ("ssh", "-n", "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=5",
        "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "NumberOfPasswordPrompts=0",
        "-o", "UpdateHostKeys=no", "-o", "ClearAllForwardings=yes")  # fmt: skip
 # Text on stderr -> (reason, the side to look at, who mends it), the first that fits. OpenSSH's own words.
+CONFIG = (
+    ("Bad configuration option", "bad config", "source", "inspect"),
+    ("bad configuration options", "bad config", "source", "inspect"),
+    ("Bad owner or permissions on", "bad config", "source", "inspect"),
+    ("Can't open user config file", "bad config", "source", "inspect"),
+)
 REASONS = (
+    *CONFIG,
+    ("account has expired", "account expired", "target", "inspect"),
     ("Could not resolve hostname", "name", "source", "hosts_file"),
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "host key changed", "source", "ssh_mesh"),
     ("Host key verification failed", "host key unknown", "source", "ssh_mesh"),
@@ -54,6 +64,8 @@ WORDS = {
     "key refused": "the job user's key is refused",
     "kex closed": "sshd closes before the key exchange: MaxStartups or a ban (PerSourcePenalties, fail2ban)",
     "closed": "sshd closes the session: look at its log",
+    "account expired": "the job user's account has expired there",
+    "ended early": "the session ended before the command: a profile of the job user exits, or its shell runs none",
     "noisy shell": "the job user's shell prints before any command (.bashrc): it breaks scp and MPI daemons",
     "no ssh": "the ssh client is not installed",
 }
@@ -90,6 +102,17 @@ def _matched(count: int, me: int) -> set[int]:
     return {order[partner]} if partner < count else set()
 
 
+def bad_line(said: str, node: str) -> str:
+    """Say which line of ssh's configuration on a node ssh does not take."""
+    import re  # noqa: PLC0415 - only where something is wrong
+
+    found = re.search(r"^(\S+?):? line (\d+): *([^\r\n]*)", said, re.MULTILINE)
+    path = found[1] if found else next((w.strip(":,'\"") for w in said.split() if "/" in w and "ssh" in w), "")
+    path = "~/.ssh/config" if not path or path.endswith("/.ssh/config") else path
+    last = next((x.strip() for x in said.splitlines() if any(text in x for text, *_ in CONFIG)), "")
+    return f"{path} line {found[2]} is bad on {node}: {found[3]}" if found else f"{path} is bad on {node}: {last}"
+
+
 def classify(got: Any) -> Failure | None:  # noqa: ANN401 - JSON of a node
     """Say why one attempt failed; None when it did not."""
     record = got if isinstance(got, dict) else {}
@@ -97,10 +120,17 @@ def classify(got: Any) -> Failure | None:  # noqa: ANN401 - JSON of a node
     if record.get("why"):
         return Failure("no ssh" if record["why"] == "missing" else "failed", "source", "inspect", err[:200])
     if status == 0 and not isinstance(status, bool):
-        return None if out == f"{MARK}\n" else Failure("noisy shell", "target", "inspect", out[:200])
+        if out == f"{MARK}\n":
+            return None
+        if MARK in out or len(out) >= CUT:
+            return Failure("noisy shell", "target", "inspect", out[:200])
+    far = isinstance(status, int) and not isinstance(status, bool) and 0 <= status < SSH_FAILED
+    if far and "account has expired" not in err:  # the session was there: these are the far shell's words
+        return Failure("ended early", "target", "inspect", (out.strip() or err.strip())[:200])
     for text, reason, side, remedy in REASONS:
         if text in err:
-            return Failure(reason, side, remedy, err.strip()[-200:])
+            words = err.strip()
+            return Failure(reason, side, remedy, words[:400] if reason == "bad config" else words[-200:])
     late = status is None and "not done after" in err
     words = err.strip() or f"exit status {status}"
     return Failure("timeout" if late else "failed", "target", "inspect", words[-200:])

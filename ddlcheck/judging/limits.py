@@ -153,6 +153,7 @@ def explain(
     text = {name: files_of(data) for name, data in files.items()}
     words = next((x.split() for x in status.splitlines() if x.startswith("CapBnd:")), [])
     able = not _hex(words[-1:]) or bool(int(words[-1], 16) >> CAP_SYS_RESOURCE & 1)
+    able = able or any(kib(hard) >= least for _, hard in found.values())  # one has it: this is not why
     daemons = [name for name in low if name.endswith(".service")]
     shells = [name for name in low if name in ("ssh session", "login shell")]
     if shells:
@@ -160,6 +161,8 @@ def explain(
         cause = _why_shell(service, who, found[shells[0]], text, least)
         if cause:
             return cause, "memlock"
+    if shells == ["login shell"] and "ssh session" in found:
+        return f"a profile of {job_user} (~/.profile, ~/.bash_profile, /etc/profile.d) lowers it", "inspect"
     if daemons:
         return _why_daemon(daemons[0], text["units"], least, able=able)
     if shells and not able:

@@ -76,6 +76,12 @@ def test_two_nodes_say_what_cannot_be_concluded():
     assert "no peers" in together[-1].seen
 
 
+def test_one_node_has_no_pair_and_no_verdict_on_any():
+    found = measured(1, ranks={}, failure={"cause": "fewer than two nodes", "remedy": "inventory", "text": ""})
+    own, together = judged(found)
+    assert [(v.status, v.seen) for v in (own["n1"], *together)] == [(Status.SKIP, "one node: no pair to judge")] * 2
+
+
 def test_a_hung_pair_is_named():
     found = measured(hung=[{"a": "n2", "b": "n3", "during": "handshake", "by": ["n2", "n3"]}])
     found.pairs = [p for p in found.pairs if {p["a"], p["b"]} != {"n2", "n3"}]

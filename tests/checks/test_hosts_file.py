@@ -60,6 +60,20 @@ def test_a_stale_line_is_named_with_its_number():
     assert verdict.declared["ib4"] in verdict.promised
 
 
+def test_of_two_lines_the_one_that_is_right_is_not_blamed():
+    it = cluster()
+    (right,) = it.seen[NODE]["resolve"].data["forward"]["ib4"]
+    it.put(NODE, "hosts", f"{right} ib4\n10.88.3.1 ib1 extra ib4\n")
+    assert "line 2 gives 10.88.3.1 to ib4" in forward(it, "ib4", "10.88.3.1", right).judge(NODE).cause
+
+
+def test_an_address_beside_the_right_line_comes_from_dns():
+    it = cluster()
+    (right,) = it.seen[NODE]["resolve"].data["forward"]["ib4"]
+    it.put(NODE, "hosts", f"{right} ib4\n")
+    assert forward(it, "ib4", right, "192.0.2.1").judge(NODE).cause == "DNS gives 192.0.2.1 to ib4"
+
+
 def test_a_second_address_of_a_name_is_wrong_too():
     it = cluster()
     right = it.seen[NODE]["resolve"].data["forward"]["ib4"]

@@ -177,6 +177,26 @@ def test_a_node_that_says_nothing_does_not_stop_the_comparison():
     assert it.together() == []
 
 
+def test_a_node_with_another_mtu_is_doubted_and_named():
+    (verdict,) = link(cluster(), "ib0", mtu=9000).together()
+    assert (verdict.status, verdict.nodes, verdict.remedy) == (Status.WARN, (NODE,), "inspect")
+    assert verdict.cause == "ib0 of minsky2 has MTU 9000, 3 others have 1500"
+
+
+def test_where_mtus_are_even_every_node_is_named():
+    it = link(link(cluster(), "ib0", mtu=9000), "ib0", "minsky3", mtu=9000)
+    assert sorted(node for v in it.together() for node in v.nodes) == ["minsky1", "minsky2", "minsky3", "minsky4"]
+
+
+@pytest.mark.parametrize("mtu", [None, "9000", []])
+def test_an_mtu_that_is_no_number_is_not_compared(mtu):
+    assert link(cluster(), "ib0", mtu=mtu).together() == []
+
+
+def test_the_mtu_of_an_undeclared_interface_is_its_own_business():
+    assert link(cluster(), "eth0", mtu=9000).together() == []
+
+
 @pytest.mark.parametrize("want", ["addresses", "mpi"])
 @pytest.mark.parametrize("answer", GARBAGE)
 def test_garbage_is_never_a_pass(want, answer):

@@ -202,9 +202,55 @@ def test_the_last_drop_in_of_a_unit_is_the_one_named():
 
 
 def test_a_machine_that_cannot_raise_limits_is_said_to_be_one():
-    verdict = session(cluster(), "64").put(NODE, "init", NO_RAISE).judge(NODE)
+    it = session(cluster(), "64").put(NODE, "init", NO_RAISE).put(NODE, "login", "64\n64\n", rc=0)
+    verdict = it.put(NODE, "daemons", why="missing").judge(NODE)
     assert "CAP_SYS_RESOURCE" in verdict.cause
     assert verdict.remedy == "inspect"
+
+
+def test_a_machine_where_some_process_has_enough_can_raise_it():
+    verdict = session(cluster(), "64").put(NODE, "init", NO_RAISE).judge(NODE)
+    assert "CAP_SYS_RESOURCE" not in verdict.cause
+    assert (
+        "a container"
+        not in cluster().put(NODE, "init", NO_RAISE).put(NODE, "daemons", data={"ssh.service": LOW}).judge(NODE).cause
+    )
+
+
+@pytest.mark.parametrize("init", [RAISE, NO_RAISE])
+def test_a_login_shell_alone_below_its_session_is_a_profile_s_doing(init):
+    verdict = cluster().put(NODE, "login", "64\n64\n", rc=0).put(NODE, "init", init).judge(NODE)
+    assert verdict.cause == "a profile of ddl (~/.profile, ~/.bash_profile, /etc/profile.d) lowers it"
+    assert verdict.remedy == "inspect"
+
+
+def test_a_rule_for_the_job_user_explains_a_low_login_shell_before_a_profile_does():
+    it = cluster().put(NODE, "login", "64\n64\n", rc=0).edit(NODE, "limits", f"{RULES}zz.conf", "ddl - memlock 64\n")
+    assert "zz.conf line 1 (ddl" in it.judge(NODE).cause
+
+
+def test_a_job_user_who_is_not_there_is_unknown_with_that_cause():
+    err = "su: user ddl does not exist or the user entry does not contain all the required fields\n"
+    verdict = cluster().put(NODE, "login", "", rc=1, err=err).judge(NODE)
+    assert (verdict.status, verdict.cause) == (Status.UNKNOWN, f"there is no user ddl on {NODE}")
+    assert verdict.remedy == "inventory"
+
+
+def test_a_job_user_without_a_shell_is_unknown_with_that_cause():
+    entry = "ddl:x:1001:1001::/home/ddl:/usr/sbin/nologin\n@home\n@shell\n@end\n"
+    it = (
+        cluster()
+        .put(NODE, "login", "This account is currently not available.\n", rc=1)
+        .put(NODE, "account", entry, rc=0)
+    )
+    verdict = it.judge(NODE)
+    assert verdict.status == Status.UNKNOWN
+    assert "shell is /usr/sbin/nologin" in verdict.cause
+
+
+def test_an_expired_account_is_unknown_with_that_cause():
+    it = cluster().put(NODE, "login", "", rc=1, err="Your account has expired; please contact your administrator.\n")
+    assert it.judge(NODE).cause == f"the account of ddl has expired on {NODE}"
 
 
 def test_a_session_older_than_the_files_is_to_be_opened_anew():

@@ -42,6 +42,27 @@ def test_a_session_that_cannot_be_opened_is_unknown():
     assert "Could not resolve hostname" in verdict.seen
 
 
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (Answer(why="failed", err="KeyError: 'getpwnam(): name not found: ddl'"), f"there is no user ddl on {NODE}"),
+        (Answer(rc=255, err="Your account has expired; ask.\n"), f"the account of ddl has expired on {NODE}"),
+        (Answer(rc=1), "the job user's shell is /bin/false: it runs no command"),
+    ],
+)
+def test_an_account_that_lets_nobody_in_is_the_cause(answer, cause):
+    it = cluster().put(NODE, "account", "ddl:x:1:1::/home/ddl:/bin/false\n@home\n@shell\n@end\n", rc=0)
+    it.seen[NODE]["session"] = answer
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.cause) == (Status.UNKNOWN, cause)
+
+
+def test_a_session_that_ends_before_its_first_word_is_a_profile_s_doing():
+    verdict = cluster().put(NODE, "session", "", rc=0).judge(NODE)
+    assert verdict.status == Status.UNKNOWN
+    assert "ended before the command" in verdict.seen
+
+
 @pytest.mark.parametrize("transport", ["any", "verbs"])
 def test_the_distribution_s_exclusions_fail(transport):
     verdict = cluster(openmpi_transport=transport).edit(NODE, "files", FILE, DEBIAN).judge(NODE)

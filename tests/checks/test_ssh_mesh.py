@@ -24,8 +24,32 @@ SAYS = {
 }
 
 
+class Mesh(Cluster):
+    """A cluster whose good pairs are left out of what is said of the bad ones."""
+
+    def broken(self):
+        return [v for v in self.together() if v.status != Status.PASS]
+
+
 def cluster(**values):
-    return Cluster("ssh_mesh", **values)
+    return Mesh("ssh_mesh", **values)
+
+
+def only(it, *nodes):
+    """Leave these nodes, as if the others had not answered."""
+    for node in set(it.seen) - set(nodes):
+        del it.seen[node], it.intents[node]
+    return it
+
+
+def say(it, source, target, err="", *, rc=255, out=""):
+    it.seen[source]["edges"].data[it.intents[target].mpi_name] = {"rc": rc, "out": out, "err": err, "ms": 1.0}
+    return it
+
+
+def entry(it, node, shell="/bin/bash", words=("@home", "@shell")):
+    lines = [f"ddl:x:1001:1001::/home/ddl:{shell}", *words, "@end"]
+    return it.put(node, "account", "".join(f"{line}\n" for line in lines), rc=0)
 
 
 def fail(it, source, target, reason):
@@ -85,7 +109,7 @@ def test_what_is_no_attempt_is_never_a_success(got):
 
 
 def test_a_target_that_nobody_reaches_is_named_once():
-    (verdict,) = everywhere(cluster(), "refused", target=NODE).together()
+    (verdict,) = everywhere(cluster(), "refused", target=NODE).broken()
     assert (verdict.status, verdict.nodes, verdict.evidence["way"]) == (Status.FAIL, (NODE,), "from")
     assert verdict.evidence["count"] == 3
     assert "ListenAddress" in verdict.cause
@@ -93,21 +117,21 @@ def test_a_target_that_nobody_reaches_is_named_once():
 
 
 def test_a_source_that_reaches_nobody_is_named_once():
-    (verdict,) = everywhere(cluster(), "key refused", source=NODE).together()
+    (verdict,) = everywhere(cluster(), "key refused", source=NODE).broken()
     assert (verdict.nodes, verdict.evidence["way"], verdict.remedy) == ((NODE,), "to", "ssh_mesh")
 
 
 def test_a_single_pair_is_blamed_on_the_end_its_reason_points_at():
-    (verdict,) = fail(cluster(), "minsky1", NODE, "host key changed").together()
+    (verdict,) = fail(cluster(), "minsky1", NODE, "host key changed").broken()
     assert verdict.nodes == ("minsky1",)
-    (verdict,) = fail(cluster(), "minsky1", NODE, "refused").together()
+    (verdict,) = fail(cluster(), "minsky1", NODE, "refused").broken()
     assert verdict.nodes == (NODE,)
 
 
 def test_two_faults_are_two_verdicts():
     it = everywhere(everywhere(cluster(), "refused", target=NODE), "key refused", source="minsky4")
     fail(it, "minsky4", NODE, "key refused")
-    assert sorted((v.nodes[0], v.evidence["reason"]) for v in it.together()) == [
+    assert sorted((v.nodes[0], v.evidence["reason"]) for v in it.broken()) == [
         ("minsky2", "refused"),
         ("minsky4", "key refused"),
     ]
@@ -194,6 +218,122 @@ def test_the_tree_is_open_mpi_s(rank, parent):
 
 def test_of_an_odd_number_one_has_no_partner():
     assert sum(not edges._matched(65, i) for i in range(65)) == 1
+
+
+def test_one_node_that_answered_has_no_pair_and_no_pass():
+    it = only(cluster(), NODE)
+    own, (together,) = it.judge(NODE), it.together()
+    assert [(v.status, v.seen) for v in (own, together)] == [(Status.SKIP, "one node: no pair to judge")] * 2
+
+
+def test_one_node_whose_every_attempt_fails_is_no_pass_either():
+    it = only(everywhere(cluster(), "timeout"), NODE)
+    assert {v.status for v in (it.judge(NODE), *it.together())} == {Status.SKIP}
+
+
+def test_nodes_without_a_bad_pair_pass_beside_one_that_has():
+    (good,) = [v for v in everywhere(cluster(), "refused", target=NODE).together() if v.status == Status.PASS]
+    assert (good.nodes, good.seen) == (("minsky1", "minsky3", "minsky4"), "9 of 12 pairs")
+
+
+# OpenSSH 9.2's own words on its configuration.
+BAD_LINE = "/home/ddl/.ssh/config: line 3: Bad configuration option: prox\r\n/home/ddl/.ssh/config: terminating, 1 bad configuration options\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (BAD_LINE, "~/.ssh/config line 3 is bad on minsky1"),
+        (
+            "/home/ddl/.ssh/config line 2: Bad port 'abc'.\r\n/home/ddl/.ssh/config: terminating, 1 bad configuration options\r\n",
+            "~/.ssh/config line 2 is bad on minsky1: Bad port 'abc'.",
+        ),
+        ("Bad owner or permissions on /home/ddl/.ssh/config\r\n", "~/.ssh/config is bad on minsky1: Bad owner"),
+        ("/home/ddl/.ssh/config: terminating, 2 bad configuration options\r\n", "~/.ssh/config is bad on minsky1"),
+        ("Can't open user config file /home/ddl/.ssh/config: Permission denied\r\n", "~/.ssh/config is bad on minsky1"),
+        (
+            "/etc/ssh/ssh_config: line 9: Bad configuration option: x\r\n",
+            "/etc/ssh/ssh_config line 9 is bad on minsky1",
+        ),
+    ],
+)
+def test_a_bad_ssh_config_is_the_source_s_even_among_two(said, word):
+    (verdict,) = say(only(cluster(), "minsky1", NODE), "minsky1", NODE, said).broken()
+    assert (verdict.nodes, verdict.remedy) == (("minsky1",), "inspect")
+    assert word in verdict.cause
+
+
+@pytest.mark.parametrize("rc", [0, 1, 3])
+def test_a_session_that_ends_before_the_command_is_not_said_to_print(rc):
+    (verdict,) = say(cluster(), "minsky1", NODE, rc=rc).broken()
+    assert (verdict.nodes, verdict.remedy) == ((NODE,), "inspect")
+    assert "ended before the command: a profile of the job user exits" in verdict.cause
+
+
+def test_what_a_profile_says_of_its_own_is_not_taken_for_ssh_s_words():
+    failure = edges.classify({"rc": 1, "out": "", "err": "mkdir: /scratch: Permission denied\n"})
+    assert (failure.reason, failure.side) == ("ended early", "target")
+
+
+def test_a_shell_that_prints_more_than_is_kept_is_noisy():
+    assert edges.classify({"rc": 0, "out": "x" * edges.CUT, "err": ""}).reason == "noisy shell"
+
+
+@pytest.mark.parametrize("shell", ["/bin/false", "/usr/sbin/nologin"])
+def test_a_shell_that_runs_nothing_is_named(shell):
+    it = entry(say(only(cluster(), "minsky1", NODE), "minsky1", NODE, rc=1), NODE, shell)
+    (verdict,) = it.broken()
+    assert (verdict.nodes, verdict.remedy) == ((NODE,), "inspect")
+    assert f"shell is {shell}" in verdict.cause
+
+
+def test_a_shell_that_is_not_there_is_named():
+    it = entry(fail(cluster(), "minsky1", NODE, "key refused"), NODE, "/bin/zsh", words=["@home"])
+    assert "shell /bin/zsh is missing" in it.broken()[0].cause
+
+
+def test_a_shell_that_runs_nothing_everywhere_is_held_against_each_as_a_target():
+    it = cluster()
+    for source in it.seen:
+        entry(it, source, "/bin/false")
+        for target in set(it.seen) - {source}:
+            say(it, source, target, rc=1)
+    assert {(v.nodes, v.evidence["way"]) for v in it.broken()} == {((node,), "from") for node in it.seen}
+
+
+def test_an_expired_account_is_the_target_s():
+    err = "Your account has expired; please contact your system administrator.\r\nConnection closed by 10.88.3.2 port 22\r\n"
+    (verdict,) = say(cluster(), "minsky1", NODE, err).broken()
+    assert (verdict.nodes, verdict.remedy) == ((NODE,), "inspect")
+    assert "account has expired" in verdict.cause
+
+
+@pytest.mark.parametrize("left", [2, 4])
+def test_a_home_that_is_missing_is_named_on_that_node_only(left):
+    it = everywhere(everywhere(cluster(), "host key unknown", source=NODE), "key refused", target=NODE)
+    entry(only(it, *[NODE, "minsky1", "minsky3", "minsky4"][:left]), NODE, words=["@shell"])
+    (verdict,) = it.broken()
+    assert (verdict.nodes, verdict.remedy) == ((NODE,), "inspect")
+    assert verdict.cause == "the home directory /home/ddl of the job user is missing"
+    assert verdict.evidence["count"] == left - 1
+
+
+def test_a_user_whom_the_attempts_do_not_find_is_missing_on_that_node_alone():
+    it = everywhere(cluster(), "key refused", target=NODE)
+    data = it.seen[NODE]["edges"].data
+    data.update({name: {"why": "failed", "err": "KeyError: \"getpwnam(): name not found: 'ddl'\""} for name in data})
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.cause, verdict.remedy) == (
+        Status.FAIL, f"there is no user ddl on {NODE}", "inventory",
+    )  # fmt: skip
+    assert it.broken() == []
+
+
+@pytest.mark.parametrize("answer", GARBAGE)
+def test_an_account_of_an_unknown_form_explains_nothing_and_breaks_nothing(answer):
+    it = everywhere(cluster(), "key refused", target=NODE)
+    it.seen[NODE]["account"] = answer
+    assert [v.nodes for v in it.broken()] == [(NODE,)]
 
 
 def test_one_node_alone_has_no_peers_and_no_verdict():
