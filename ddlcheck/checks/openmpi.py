@@ -116,8 +116,6 @@ def _sections(seen: Seen) -> dict[str, list[str]]:
             lines.append(line.strip()[:4096])
     if len(out) == len(SECTIONS):
         return out
-    if not out:
-        raise NotSeen("the job user's session ended before the command: a profile of the job user exits")
     raise NotSeen("the job user's session on the node broke off")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ddlcheck.judging.edges import SSH_FAILED
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import run
 
@@ -49,6 +50,8 @@ def unseen(got: Answer, failed: Answer, user: str, node: str) -> Verdict | None:
         cause, remedy = f"there is no user {user} on {node}", "inventory"
     elif "account has expired" in failed.err + failed.text:
         cause = f"the account of {user} has expired on {node}"
+    elif not cause and failed.rc in range(SSH_FAILED) and not (failed.why or failed.text.strip() or failed.err.strip()):
+        cause = f"the session ended before the command: a profile of {user} exits"
     if not cause:
         return None
     said = (failed.err or failed.text or "nothing").strip()[:200]

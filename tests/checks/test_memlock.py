@@ -248,6 +248,13 @@ def test_a_job_user_without_a_shell_is_unknown_with_that_cause():
     assert "shell is /usr/sbin/nologin" in verdict.cause
 
 
+def test_a_profile_that_exits_before_the_limits_are_asked_is_unknown_with_that_cause():
+    verdict = cluster().put(NODE, "login", "", rc=0).judge(NODE)
+    assert (verdict.status, verdict.cause) == (
+        Status.UNKNOWN, "the session ended before the command: a profile of ddl exits",
+    )  # fmt: skip
+
+
 def test_an_expired_account_is_unknown_with_that_cause():
     it = cluster().put(NODE, "login", "", rc=1, err="Your account has expired; please contact your administrator.\n")
     assert it.judge(NODE).cause == f"the account of ddl has expired on {NODE}"

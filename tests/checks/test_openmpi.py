@@ -57,10 +57,11 @@ def test_an_account_that_lets_nobody_in_is_the_cause(answer, cause):
     assert (verdict.status, verdict.cause) == (Status.UNKNOWN, cause)
 
 
-def test_a_session_that_ends_before_its_first_word_is_a_profile_s_doing():
-    verdict = cluster().put(NODE, "session", "", rc=0).judge(NODE)
+@pytest.mark.parametrize("rc", [0, 3])
+def test_a_session_that_ends_before_its_first_word_is_a_profile_s_doing(rc):
+    verdict = cluster().put(NODE, "session", "", rc=rc).judge(NODE)
     assert verdict.status == Status.UNKNOWN
-    assert "ended before the command" in verdict.seen
+    assert verdict.cause == "the session ended before the command: a profile of ddl exits"
 
 
 @pytest.mark.parametrize("transport", ["any", "verbs"])
