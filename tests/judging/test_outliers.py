@@ -103,7 +103,7 @@ def test_nine_faults_and_nothing_else_are_found_among_a_thousand_nodes(seed, dec
     worse(table, "bandwidth", (7, 77), 4)
     began = time.process_time()
     found = judge(table, names, rack if declared else None)
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 20, "the figure is bench/fabric_simulated.py's; this guards against a blow-up"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 500 * 1024
     expected = {("node", (names[k],)) for k in (5, 100, 900)} | {("pair", (names[a], names[b])) for a, b in pairs}
     assert named(found) == expected | {("link", (names[7], names[77]))}
