@@ -163,12 +163,18 @@ def _default_identities() -> list[str]:
     return [f"~/.ssh/id_{kind}" for kind in ("ed25519", "ecdsa", "rsa")]
 
 
+@functools.cache
+def _system_files() -> tuple[str, ...]:
+    """Return the configuration ssh reads where no -F says otherwise, the system's own include in its place."""
+    included = sorted(map(str, pathlib.Path("/etc/ssh/ssh_config.d").glob("*.conf")))
+    return ("~/.ssh/config", *included, "/etc/ssh/ssh_config")
+
+
 def plan(node: Node) -> Route:
     """Return the route to an inventory's node."""
     words = [word for option in node.ssh_options for word in _words(option)]
     given: dict[str, list[str]] = {}
-    included = sorted(map(str, pathlib.Path("/etc/ssh/ssh_config.d").glob("*.conf")))
-    files: tuple[str, ...] = ("~/.ssh/config", *included, "/etc/ssh/ssh_config")
+    files = _system_files()
     for name, value in _options(words):
         if name == "-F":
             files = () if value == "none" else (value,)

@@ -5,6 +5,7 @@ Host keys are always checked strictly. Every step has a deadline.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
 import re
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: The cheap exchange first: OpenSSH's default costs seven times the CPU (bench/ssh_exchange.py).
 _KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256")
+#: Seconds between two looks of a connection's reader at whether anything else has to be done.
+_IDLE = 2.0
 #: paramiko's agent talks over one socket without a lock of its own.
 _AGENT = threading.Lock()
 _STATE = threading.Lock()
@@ -179,10 +182,12 @@ def connect(
     stream = _dial(route, deadline)
     transport = paramiko.Transport(stream)
     transport.daemon = True
+    # paramiko wakes ten times a second to see whether it was closed; `hang_up` wakes it when it was.
+    transport.sock.settimeout(_IDLE)
     try:
         _negotiate(transport, route, deadline)
     except BaseException:
-        transport.close()
+        hang_up(transport)
         raise
     if shared:
         with _STATE:
@@ -214,6 +219,13 @@ def _negotiate(transport: paramiko.Transport, route: Route, deadline: float) -> 
         raise NodeError("closed", f"{route.host}: {exc}") from exc
 
 
+def hang_up(transport: paramiko.Transport) -> None:
+    """Close a connection at once: the reader is woken by the end of the stream instead of by its timer."""
+    with contextlib.suppress(OSError, EOFError):
+        transport.sock.shutdown(socket.SHUT_RDWR)
+    transport.close()
+
+
 class ChannelPipe:
     """A command over a paramiko connection."""
 
@@ -223,7 +235,7 @@ class ChannelPipe:
             self._channel = transport.open_session(timeout=max(0.1, deadline - time.monotonic()))
             self._channel.exec_command(command)
         except (paramiko.SSHException, EOFError, OSError) as exc:
-            transport.close()
+            hang_up(transport)
             raise NodeError("closed", f"no session: {exc}") from exc
         self._end = deadline
 
@@ -255,7 +267,7 @@ class ChannelPipe:
 
     def close(self) -> None:
         """Let go of the session and the connection."""
-        self._transport.close()
+        hang_up(self._transport)
 
 
 #: What the ssh program says, and what it means. Order matters: the more specific first.
@@ -312,4 +324,4 @@ def close_shared() -> None:
         held = list(_SHARED.values())
         _SHARED.clear()
     for transport in held:
-        transport.close()
+        hang_up(transport)
