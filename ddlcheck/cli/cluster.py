@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", "-l", default="", metavar="PATTERN", help="judge only these hosts or groups")
     parser.add_argument("--only", default="", metavar="CHECK,…", help="judge only these promises")
     parser.add_argument("--skip", default="", metavar="CHECK,…", help="judge all but these promises")
-    parser.add_argument("--forks", "-f", type=_options.positive, default=32, help="nodes asked at once (32)")
+    parser.add_argument("--forks", "-f", type=_options.positive, default=64, help="nodes asked at once (64)")
     parser.add_argument(
         "--timeout", type=_options.seconds, default=60.0, metavar="S", help="seconds a node may take (60)"
     )

@@ -224,6 +224,8 @@ def hang_up(transport: paramiko.Transport) -> None:
     with contextlib.suppress(OSError, EOFError):
         transport.sock.shutdown(socket.SHUT_RDWR)
     transport.close()
+    # A transport whose reader has noticed the end already does not close its socket.
+    transport.sock.close()
 
 
 class ChannelPipe:
