@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddlcheck.errors import DdlcheckError
+from ddlcheck.errors import DdlcheckError, UsageError
 from ddlcheck.lab.host import CACHE, ENVIRONMENT, locked, proxies, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SUITE = "bookworm"
-SOURCES = (
-    f"deb http://mirror.example/debian {SUITE} main",
-    f"deb http://mirror.example/debian {SUITE}-updates main",
-    f"deb http://mirror.example/debian-security {SUITE}-security main",
-)
+# Names a mirror (its …/debian) where apt's own sources hold none: on Ubuntu.
+MIRROR = "DDLCHECK_MIRROR"
+APT = Path("/etc/apt")
 PACKAGES = (
     "ca-certificates",
     "dbus",
@@ -75,9 +76,35 @@ MMDEBSTRAP = (
 STALE = 14 * 86400
 
 
+@functools.cache
+def sources() -> tuple[str, ...]:
+    """Return the lines that nodes find in their sources.list: the mirrors this host's apt has.
+
+    By plain http, through the lab's own proxy: packages are signed.
+
+    Raises:
+        UsageError: this host knows no mirror of Debian.
+
+    """
+    files = (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*")))
+    texts = [
+        path.read_text(errors="replace") for path in files if path.suffix in (".list", ".sources") and path.is_file()
+    ]
+    found = re.findall(
+        r"^(?:deb\b[^#\n]*?\s|URIs:[^#\n]*?\s)https?://([^\s#]+?)/?(?=\s|$)", "\n".join(texts), re.MULTILINE
+    )
+    given = os.environ.get(MIRROR, "").rstrip("/").partition("://")[2]
+    main = given or next((uri for uri in found if uri.endswith("/debian")), "")
+    security = next((uri for uri in found if uri.endswith("/debian-security")), "")
+    if not main:
+        raise UsageError(f"apt's sources on this host name no mirror of Debian: {MIRROR}=http://HOST/debian names one")
+    lines = [f"deb http://{main} {SUITE} main", f"deb http://{main} {SUITE}-updates main"]
+    return (*lines, *([f"deb http://{security} {SUITE}-security main"] if security else []))
+
+
 def recipe() -> str:
     """Return everything that goes into an image, as text."""
-    return json.dumps([SUITE, SOURCES, PACKAGES, MASKED, FILES, USERS, MMDEBSTRAP, "v1"])
+    return json.dumps([SUITE, sources(), PACKAGES, MASKED, FILES, USERS, MMDEBSTRAP, "v1"])
 
 
 def path() -> Path:
@@ -125,7 +152,7 @@ def _build(image: Path, say: Callable[[str], None]) -> None:
         f"--include={','.join(PACKAGES)}",
         SUITE,
         str(part),
-        *SOURCES,
+        *sources(),
     ]
     with log.open("w") as out:
         done = subprocess.run(

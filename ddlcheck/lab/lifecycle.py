@@ -124,7 +124,7 @@ def _start(lab: Lab, tree: Path) -> None:
 def _serve_packages(lab: Lab) -> None:
     kept = host.CACHE / "apt"
     kept.mkdir(parents=True, exist_ok=True)
-    mirrors = sorted({urlsplit(source.split()[1]).netloc for source in image.SOURCES})
+    mirrors = sorted({urlsplit(source.split()[1]).netloc for source in image.sources()})
     argv = [
         *entering(Group(f"{lab.name}/packages")),
         sys.executable,

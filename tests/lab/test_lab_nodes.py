@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ddlcheck.errors import DdlcheckError
-from ddlcheck.lab import Lab
+from ddlcheck.lab import Lab, image
 from ddlcheck.lab.nodes import Node
 
 pytestmark = pytest.mark.lab
@@ -119,7 +119,8 @@ def test_the_proxy_serves_the_mirrors_and_nothing_else(lab: Lab) -> None:
         "    except urllib.error.HTTPError as refused: print(refused.code)\n"
     )
     proxy = f"http://{lab.network.address('eth0', 253)}:3142"
-    urls = ["http://example.org/pool/x.deb", "http://mirror.example/../../../../etc/passwd", "http://localhost/x"]
+    mirror = image.sources()[0].split()[1]
+    urls = ["http://example.org/pool/x.deb", f"{mirror}/../../../../../etc/passwd", "http://localhost/x"]
     done = lab.nodes[0].run(["python3", "-c", script, proxy, *urls])
     assert done.stdout.split() == ["403", "403", "403"], done.stderr
 

@@ -191,3 +191,46 @@ def test_a_promise_stands_for_its_first_fault_and_a_slip_is_helped() -> None:
         lab._fault("memlock-unti")
     with pytest.raises(UsageError, match="lab faults"):
         lab._fault("xyzzy")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sources.list", "deb http://mirror.example/debian bookworm main\ndeb http://mirror.example/debian-security bookworm-security main\n"),
+        ("sources.list.d/debian.sources", "Types: deb\nURIs: https://mirror.example/debian/\nSuites: bookworm\n\nURIs: http://mirror.example/debian-security\n"),
+        ("sources.list", "# deb http://other.example/debian x main\ndeb [signed-by=/k] http://mirror.example/debian trixie main\ndeb http://mirror.example/debian-security x main\n"),
+    ],
+    ids=["one line each", "deb822", "options, comments and another release"],
+)  # fmt: skip
+def test_nodes_get_the_mirrors_of_the_hosts_apt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / name).write_text(text)
+    (tmp_path / "sources.list").touch()
+    monkeypatch.setattr(image, "APT", tmp_path)
+    monkeypatch.delenv(image.MIRROR, raising=False)
+    image.sources.cache_clear()
+    try:
+        found = image.sources()
+    finally:
+        image.sources.cache_clear()
+    assert found == (
+        "deb http://mirror.example/debian bookworm main",
+        "deb http://mirror.example/debian bookworm-updates main",
+        "deb http://mirror.example/debian-security bookworm-security main",
+    )
+
+
+def test_a_host_without_a_mirror_of_debian_is_told_what_to_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sources.list").write_text("deb http://mirror.example/ubuntu noble main\n")
+    monkeypatch.setattr(image, "APT", tmp_path)
+    monkeypatch.delenv(image.MIRROR, raising=False)
+    image.sources.cache_clear()
+    with pytest.raises(UsageError, match="DDLCHECK_MIRROR"):
+        image.sources()
+    monkeypatch.setenv(image.MIRROR, "http://mirror.example/debian/")
+    assert image.sources()[0] == "deb http://mirror.example/debian bookworm main"
+    image.sources.cache_clear()
