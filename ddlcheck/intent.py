@@ -6,7 +6,7 @@ from ddlcheck.errors import NotSeen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 #: The form of a saved intent; another one is refused, never guessed at.
@@ -104,11 +104,6 @@ _ALL_NAMES: dict[int, tuple[Mapping[str, Mapping[str, Any]], tuple[str, ...]]] =
 def _add(out: dict[str, str], name: str, address: str) -> None:
     out[name] = address
     out.setdefault(short(name), address)
-
-
-def names_of(intents: Iterable[Intent]) -> list[str]:
-    """Return every name in use in the cluster, each once, in order."""
-    return list(next(iter(intents)).all_names)
 
 
 def short(name: str) -> str:

@@ -18,7 +18,7 @@ from ddlcheck.errors import InventoryError
 from ddlcheck.intent import Intent, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -312,8 +312,3 @@ def _literal(address: object) -> str:
 def _sentence(exc: BaseException) -> str:
     """Return Ansible's message on one line."""
     return " ".join(str(exc).split())[:400]
-
-
-def names(nodes: Iterable[Node]) -> Sequence[str]:
-    """Return the nodes' names, in order."""
-    return [node.name for node in nodes]

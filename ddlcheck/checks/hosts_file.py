@@ -7,7 +7,6 @@ Names whose address is declared are judged node by node, the others by comparing
 from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
-from ddlcheck.intent import names_of
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import read, resolve
 
@@ -33,7 +32,7 @@ def _cluster(intent: Intent) -> tuple[list[str], dict[str, str], dict[str, str]]
     if _memo[0] is not intent.cluster:
         intents = [intent.of(node) for node in intent.nodes]
         addresses = {name: address for i in intents for name, address in i.addresses.items()}
-        _memo = (intent.cluster, names_of(intents), addresses, {name: i.node for i in intents for name in i.names})
+        _memo = (intent.cluster, list(intent.all_names), addresses, {name: i.node for i in intents for name in i.names})
     return _memo[1:]
 
 
