@@ -111,10 +111,14 @@ def measure(
     gathered: Gathered,
     intents: Mapping[str, Intent],
     *,
-    budget: float,
     progress: Callable[[str], None] = lambda _text: None,
+    shared_cores: bool = False,
+    **how: Any,  # noqa: ANN401 - of `ddlcheck.fabric.stage.Options`
 ) -> None:
-    """Let MPI speak between every pair of the nodes that answered, and add what came of it to ``gathered``."""
+    """Let MPI speak between every pair of the nodes that answered, and add what came of it to ``gathered``.
+
+    What is declared decides transport, interface, prefix and shared cores; ``how`` holds the stage's other options.
+    """
     from ddlcheck.fabric import WANT, stage  # noqa: PLC0415 - only where it is wanted
 
     up = [name for name, got in gathered.items() if not isinstance(got, NodeError)]
@@ -127,8 +131,8 @@ def measure(
         interfaces=[interface] if interface else [],
         mpirun=f"{binaries}mpirun",
         mpicc=f"{binaries}mpicc",
-        time_budget=budget,
-        shared_cores=any(bool(intents[name]["fabric_shared_cores"]) for name in up),
+        shared_cores=shared_cores or any(bool(intents[name]["fabric_shared_cores"]) for name in up),
+        **how,
     )
     found = stage.measure(head, {name: intents[name].mpi_name for name in up}, options, progress=progress)
     for name, part in found.by_node().items():

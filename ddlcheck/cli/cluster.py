@@ -109,7 +109,7 @@ def _gather(
 
                 progress.say("MPI between pairs")
                 user = str(found.intents[up[0].name]["ssh_mesh_user"])
-                runner.measure(AgentHead(up[0], user), gathered, found.intents, budget=args.time_budget)
+                runner.measure(AgentHead(up[0], user), gathered, found.intents, time_budget=args.time_budget)
         finally:
             transport.close()
     return gathered

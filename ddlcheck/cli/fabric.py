@@ -16,7 +16,6 @@ from ddlcheck.verdict import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ddlcheck.fabric.stage import Options
     from ddlcheck.inventory import Inventory
     from ddlcheck.judging.matrix import Matrix
     from ddlcheck.judging.outliers import Findings
@@ -169,10 +168,8 @@ def _gather(
 ) -> dict[str, dict[str, Answer] | NodeError]:
     from ddlcheck import run as runner  # noqa: PLC0415
     from ddlcheck.cli import _progress  # noqa: PLC0415
-    from ddlcheck.fabric import WANT, stage  # noqa: PLC0415
     from ddlcheck.probes import transport  # noqa: PLC0415
     from ddlcheck.probes.head import AgentHead  # noqa: PLC0415
-    from ddlcheck.wants import Answer, key  # noqa: PLC0415
 
     names = [node.name for node in found.nodes]
     wanted = runner.plan(checks, found.intents, names)  # type: ignore[arg-type]
@@ -181,30 +178,16 @@ def _gather(
             gathered = runner.gather(found.nodes, wanted, transport.ask, progress=progress.node)
             up = [node for node in found.nodes if not isinstance(gathered[node.name], NodeError)]
             if up:
-                first = found.intents[up[0].name]
-                hosts = {node.name: found.intents[node.name].mpi_name for node in up}
-                head = AgentHead(up[0], str(first["ssh_mesh_user"]))
-                options = _stage_options(args, first.cluster[up[0].name])
-                measured = stage.measure(head, hosts, options, progress=progress.say)
-                for name, part in measured.by_node().items():
-                    gathered[name][key(WANT)] = Answer(data=part, ms=measured.seconds * 1000)  # type: ignore[index]
+                head = AgentHead(up[0], str(found.intents[up[0].name]["ssh_mesh_user"]))
+                runner.measure(
+                    head, gathered, found.intents, progress=progress.say, shared_cores=args.shared_cores,
+                    sizes=args.sizes, iterations=args.iterations, per_node=args.per_node, patience=args.patience,
+                    time_budget=args.time_budget, pairs=args.pairs or "",
+                    rails=[word for word in args.rails.split(",") if word],
+                )  # fmt: skip
         finally:
             transport.close()
     return gathered
-
-
-def _stage_options(args: argparse.Namespace, values: Mapping[str, object]) -> Options:
-    from ddlcheck.fabric import stage  # noqa: PLC0415
-
-    prefix, interface = str(values["openmpi_prefix"]), str(values["interfaces_fabric"])
-    binaries = "" if prefix in ("", "/usr") else f"{prefix}/bin/"
-    return stage.Options(
-        sizes=args.sizes, iterations=args.iterations, per_node=args.per_node, patience=args.patience,
-        time_budget=args.time_budget, pairs=args.pairs or "", transport=str(values["openmpi_transport"]),
-        interfaces=[interface] if interface else [], mpirun=f"{binaries}mpirun", mpicc=f"{binaries}mpicc",
-        rails=[word for word in args.rails.split(",") if word],
-        shared_cores=args.shared_cores or bool(values["fabric_shared_cores"]),
-    )  # fmt: skip
 
 
 def _baseline(path: pathlib.Path, matrix: Matrix) -> list[Verdict]:
