@@ -8,6 +8,7 @@ every node would keep its services in the same one, and stop each other's.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,14 @@ def hierarchies(mounts: Path = Path("/proc/mounts")) -> list[Path]:
     return [second, named] if named else [second]
 
 
+def _deepest_first(top: Path) -> list[Path]:
+    """Return a directory and those below it, as far as they are there: a session that ends takes its group along.
+
+    Not ``Path.rglob``: it raises for a directory that ends between being listed and being entered.
+    """
+    return [Path(directory) for directory, _, _ in os.walk(top, topdown=False)]
+
+
 @dataclass(frozen=True)
 class Group:
     """One group, by its path under the lab's own top (``lab/minsky1/boot``), in every hierarchy."""
@@ -56,9 +65,9 @@ class Group:
     def processes(self) -> list[int]:
         """Return the process ids in it and in the groups below."""
         found: set[int] = set()
-        for listing in self.directories[0].rglob("cgroup.procs"):
+        for directory in _deepest_first(self.directories[0]):
             with contextlib.suppress(OSError):  # a group may end while we look
-                found.update(int(word) for word in listing.read_text().split())
+                found.update(int(word) for word in (directory / "cgroup.procs").read_text().split())
         # 0: the id of somebody in a process name space that is not ours to see.
         return sorted(found - {0})
 
@@ -107,7 +116,7 @@ class Group:
         """Remove it and the groups below it; whoever still lives in one keeps that one."""
         for top in self.directories:
             # Deepest first: a group with children cannot be removed.
-            for directory in sorted((p for p in [top, *top.rglob("*")] if p.is_dir()), reverse=True):
+            for directory in _deepest_first(top):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
             with contextlib.suppress(OSError):

@@ -136,6 +136,26 @@ def test_a_machine_of_version_1_alone_is_refused(tmp_path: Path) -> None:
         cgroups.hierarchies(table)
 
 
+def test_a_group_that_ends_while_we_look_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions come and go: a scope was seen to vanish between being listed and being entered."""
+    for name in ("a", "b"):
+        (tmp_path / "ddlcheck" / "lab" / name).mkdir(parents=True)
+        (tmp_path / "ddlcheck" / "lab" / name / "cgroup.procs").write_text("0\n7\n" if name == "b" else "5\n")
+    (tmp_path / "ddlcheck" / "lab" / "cgroup.procs").write_text("")
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: [tmp_path])
+    enter = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("/a"):
+            raise FileNotFoundError(path)
+        return enter(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    group = cgroups.Group("lab")
+    assert group.processes() == [7]
+    group.remove()
+
+
 def test_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
     before = image.path()
     monkeypatch.setattr(image, "PACKAGES", (*image.PACKAGES, "nano"))
