@@ -113,28 +113,29 @@ def measure(
     *,
     progress: Callable[[str], None] = lambda _text: None,
     shared_cores: bool = False,
-    **how: Any,  # noqa: ANN401 - of `ddlcheck.fabric.stage.Options`
+    **how: Any,  # noqa: ANN401 - of `ddlcheck.fabric.options.Options`
 ) -> None:
     """Let MPI speak between every pair of the nodes that answered, and add what came of it to ``gathered``.
 
     What is declared decides transport, interface, prefix and shared cores; ``how`` holds the stage's other options.
     """
-    from ddlcheck.fabric import WANT, stage  # noqa: PLC0415 - only where it is wanted
+    from ddlcheck.fabric import WANT, options, stage  # noqa: PLC0415 - only where it is wanted
 
     up = [name for name, got in gathered.items() if not isinstance(got, NodeError)]
     first = intents[up[0]]
     prefix = str(first["openmpi_prefix"])
     binaries = "" if prefix in ("", "/usr") else f"{prefix}/bin/"
     interface = str(first["interfaces_fabric"])
-    options = stage.Options(
+    wanted = options.Options(
         transport=str(first["openmpi_transport"]),
         interfaces=[interface] if interface else [],
         mpirun=f"{binaries}mpirun",
         mpicc=f"{binaries}mpicc",
+        cuda=[name for name in up if intents[name]["openmpi_cuda"]],
         shared_cores=shared_cores or any(bool(intents[name]["fabric_shared_cores"]) for name in up),
         **how,
     )
-    found = stage.measure(head, {name: intents[name].mpi_name for name in up}, options, progress=progress)
+    found = stage.measure(head, {name: intents[name].mpi_name for name in up}, wanted, progress=progress)
     for name, part in found.by_node().items():
         answers = gathered[name]
         assert not isinstance(answers, NodeError)  # noqa: S101 - `up` holds those that answered

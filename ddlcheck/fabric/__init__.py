@@ -34,8 +34,9 @@ class Measurement:
     ``pairs``: ``{"a", "b", "rail", "round", "pass", "lat": [{"size", "n", "median", "p99", "min"}], "bw":
     [{"size", "ab", "ba", "both"}], "bad", "at", "via": [device of a, of b]}``; microseconds for half a round
     trip, MB/s (10^6 bytes), ``both`` the sum of both directions. ``ranks``: ``{node: {"host", "memlock_soft",
-    "memlock_hard", "mpi", "stack"}}``. ``counters``: ``{node: {phase: {"payload", "moved": {device: [sent,
-    received]}}}}``.
+    "memlock_hard", "mpi", "stack", "links": {device: its rate file}}}``.
+    ``counters``: ``{node: {phase: {"payload", "moved": {device: [sent, received]}}}}``.
+    ``device``: ``{node: {"state", "peer", "why", …}}`` of the exchange of device buffers, where it was asked for.
     ``unstarted``: nodes on which a daemon does not start even alone. ``hung``: ``{"a", "b",
     "during", "by": [nodes that said so]}``. ``builds``: ``{node: why}``.
     """
@@ -43,11 +44,12 @@ class Measurement:
     def __init__(self, nodes: Sequence[str]) -> None:
         self.nodes = list(nodes)
         self.pairs: list[dict[str, Any]] = []
-        self.ranks: dict[str, dict[str, str]] = {}
+        self.ranks: dict[str, dict[str, Any]] = {}
         self.counters: dict[str, dict[str, Any]] = {}
         self.hung: list[dict[str, Any]] = []
         self.silent: list[str] = []
         self.unstarted: list[str] = []
+        self.device: dict[str, dict[str, Any]] = {}
         self.builds: dict[str, str] = {}
         self.notes: list[str] = []
         self.command: list[str] = []
@@ -86,6 +88,7 @@ class Measurement:
                 "hung": hung[node],
                 "silent": node in self.silent,
                 "unstarted": node in self.unstarted,
+                "device": self.device.get(node, {}),
                 "build": self.builds.get(node, ""),
                 "rank": self.ranks.get(node),
                 "counters": self.counters.get(node, {}),

@@ -68,6 +68,9 @@ class Names:
             if node := self.of(event["rank"]):
                 facts = {k: v for k, v in event.items() if k not in ("t", "rank", "size")}
                 out.ranks.setdefault(node, {}).update(facts)
+        for event in self.collector.events["links"]:
+            if node := self.of(event["rank"]):
+                out.ranks.setdefault(node, {})["links"] = event["links"]
 
     def _counters(self, out: Measurement) -> None:
         by_node: dict[str, list[Event]] = {}

@@ -15,8 +15,14 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <mpi.h>
+#if defined(OPEN_MPI) && defined(__has_include)
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h> /* MPIX_Query_cuda_support */
+#endif
+#endif
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -47,9 +53,9 @@ static const char *const phase_names[PHASES] = {"latency", "one_way", "both_ways
 static struct {
   const char *rounds, *pairs, *skip, *rails;
   long sizes[MAX_SIZES];
-  int n_sizes, iterations, ms, window, per_node, hub, one_buffer;
+  int n_sizes, iterations, ms, window, windows, per_node, hub, one_buffer, cuda;
   double patience, life;
-} opt = {"all", "", "", "", {8, 1 << 20}, 2, 1000, 100, 16, 1, 0, 0, 10.0, 600.0};
+} opt = {"all", "", "", "", {8, 1 << 20}, 2, 1000, 100, 16, 0, 1, 0, 0, 0, 10.0, 600.0};
 
 static int rank = -1, size = 0, nodes = 0, dirty = 0;
 static char host[256];
@@ -108,7 +114,8 @@ static void clean(char *text) { /* what a file holds may end up in JSON */
 
 /* ---- deadlines ---- */
 /* What was under way, once. `how`: "late" after our own alarm, "quit" when the MPI library ended the process,
- * "told" on SIGTERM, which names nobody: somebody else's pair broke the run. */
+ * "crash" when it touched memory that is not the processor's (device buffers), "told" on SIGTERM, which names
+ * nobody: somebody else's pair broke the run. */
 static void last_word(const char *how, size_t n) {
   if (underway_n) {
     (void)!write(1, underway, underway_n); /* two pieces of one line; nothing else of ours can come between */
@@ -118,6 +125,7 @@ static void last_word(const char *how, size_t n) {
 }
 static void on_signal(int signal) {
   if (signal == SIGALRM) last_word("late\"}\n", 7);
+  else if (signal == SIGSEGV || signal == SIGBUS) last_word("crash\"}\n", 8);
   else last_word("told\"}\n", 7);
   syscall(SYS_exit_group, signal == SIGALRM ? 75 : 128 + signal);
 }
@@ -189,6 +197,53 @@ static void counter_pair(devices *out, const char *port, const char *name, const
   if (!read_number(path, &rx)) rx = 0;
   snprintf(label, sizeof label, "ib:%s:%s", name, unit);
   add_device(out, label, tx * factor, rx * factor);
+}
+static void read_line(const char *path, char *out, size_t room) {
+  FILE *f = fopen(path, "r");
+  out[0] = 0;
+  if (f && !fgets(out, room, f)) out[0] = 0;
+  if (f) fclose(f);
+  clean(out);
+}
+/* What each link says it can carry, in its own words. A virtual interface (veth, bridge) invents its speed, and
+ * Soft-RoCE its rate: neither is a cable, so they are left out. */
+static size_t add_link(char *text, size_t n, size_t room, const char *name, const char *path, const char *unit) {
+  char value[64];
+  read_line(path, value, sizeof value);
+  if (!(value[0] >= '0' && value[0] <= '9') || n + 200 > room) return n; /* down, or not known: -1 */
+  return n + snprintf(text + n, room - n, "%s\"%.60s\":\"%.60s%s\"", n ? "," : "", name, value, unit);
+}
+static void say_links(void) {
+  char text[LINE - 300] = "", path[700], label[64];
+  size_t n = 0;
+  DIR *all = opendir("/sys/class/net");
+  for (struct dirent *d; all && (d = readdir(all));) {
+    if (d->d_name[0] == '.') continue;
+    snprintf(path, sizeof path, "/sys/class/net/%s/device", d->d_name);
+    int real = !access(path, F_OK);
+    snprintf(path, sizeof path, "/sys/class/net/%s/bonding", d->d_name);
+    if (!real && access(path, F_OK)) continue;
+    snprintf(label, sizeof label, "net:%.50s", d->d_name), clean(label);
+    snprintf(path, sizeof path, "/sys/class/net/%s/speed", d->d_name);
+    n = add_link(text, n, sizeof text, label, path, " Mb/s");
+  }
+  if (all) closedir(all);
+  all = opendir("/sys/class/infiniband");
+  for (struct dirent *d; all && (d = readdir(all));) {
+    snprintf(path, sizeof path, "/sys/class/infiniband/%s/parent", d->d_name); /* of Soft-RoCE only */
+    if (d->d_name[0] == '.' || !access(path, F_OK) || !strncmp(d->d_name, "rxe", 3) || !strncmp(d->d_name, "siw", 3)) continue;
+    snprintf(path, sizeof path, "/sys/class/infiniband/%s/ports", d->d_name);
+    DIR *list = opendir(path);
+    for (struct dirent *p; list && (p = readdir(list));) {
+      if (p->d_name[0] == '.') continue;
+      snprintf(label, sizeof label, "ib:%.36s/%.4s", d->d_name, p->d_name), clean(label);
+      snprintf(path, sizeof path, "/sys/class/infiniband/%.200s/ports/%.8s/rate", d->d_name, p->d_name);
+      n = add_link(text, n, sizeof text, label, path, "");
+    }
+    if (list) closedir(list);
+  }
+  if (all) closedir(all);
+  say("{\"t\":\"links\",\"rank\":%d,\"links\":{%s}}", rank, text);
 }
 static void look(devices *out) {
   static int no_ib = 0;
@@ -362,7 +417,8 @@ static double stream_out(int peer, long bytes, uint64_t seed, int both) {
   double start = now(), spent = 0;
   for (int i = 0;; i++) {
     /* The first message tells how many fit; the second window only warms up. */
-    control c = {i < 3 || (now() - start < opt.ms * 1e-3 && windows < opt.iterations), w, seed + i * 1000, 0};
+    int more = opt.windows ? i < opt.windows + 2 : i < 3 || (now() - start < opt.ms * 1e-3 && windows < opt.iterations);
+    control c = {more, w, seed + i * 1000, 0};
     arm(opt.patience);
     for (int k = 0; k < w; k++) fill(send_slots + k * slot_bytes * !opt.one_buffer, bytes, c.seed + k * !opt.one_buffer);
     MPI_Send(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD);
@@ -382,7 +438,7 @@ static double stream_out(int peer, long bytes, uint64_t seed, int both) {
     payload[both ? BOTH_WAYS : ONE_WAY] += (uint64_t)bytes * w;
     if (both)
       for (int k = 0; k < w; k++) check(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, ~(c.seed + k * !opt.one_buffer));
-    if (i == 0) w = t * opt.window * 4 < opt.ms * 1e-3 ? opt.window : (int)(opt.ms * 0.25e-3 / t), w = w < 1 ? 1 : w;
+    if (i == 0) w = opt.windows || t * opt.window * 4 < opt.ms * 1e-3 ? opt.window : (int)(opt.ms * 0.25e-3 / t), w = w < 1 ? 1 : w;
     else if (i > 1 && windows < opt.iterations) samples[windows++] = bytes * 1e-6 * w * (both + 1) / t, spent += t;
     else if (t > opt.ms * 1e-3 && !windows) samples[windows++] = bytes * 1e-6 * w * (both + 1) / t;
   }
@@ -424,6 +480,8 @@ static void busiest(const devices *moved, char *out, size_t room) {
   }
   snprintf(out, room, "%s", best ? best->name : "");
 }
+static void device_pair(int peer, int first, uint64_t seed, char *text, size_t room);
+static int has_cuda;
 /* Measure one pair; writes the result for the hub into text (only the first of the two has one). */
 static int pair(int round, int peer, char *text, size_t room) {
   int a = rank < peer ? rank : peer, b = rank < peer ? peer : rank, first = rank == a;
@@ -438,7 +496,7 @@ static int pair(int round, int peer, char *text, size_t room) {
   pair_moved.n = 0;
   doing("handshake", round, a, b);
   arm(opt.patience + 5);
-  hello[0] = mix(seed, 1), hello[1] = rank;
+  hello[0] = mix(seed, 1), hello[1] = has_cuda;
   MPI_Irecv(answer, 2, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[0]);
   MPI_Isend(hello, 2, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[1]);
   if (!wait_for(2, both, opt.patience)) {
@@ -448,6 +506,13 @@ static int pair(int round, int peer, char *text, size_t room) {
     return HUNG;
   }
   if (answer[0] != hello[0] && !bad++) bad_first = 0;
+  if (opt.cuda) {
+    doing("device buffers", round, a, b);
+    if (has_cuda && answer[1]) device_pair(peer, first, mix(seed, 500), text, room);
+    underway_n = 0;
+    arm(opt.life);
+    return OK;
+  }
   size_t n = snprintf(text, room, "\"lat\":[");
   look(&before);
   for (int s = 0; s < opt.n_sizes; s++) {
@@ -488,6 +553,100 @@ static int pair(int round, int peer, char *text, size_t room) {
   snprintf(text + n, room - n, "],\"bad\":%ld,\"at\":%ld,\"via\":[\"%s\",\"%.60s\"]", mine.bad + theirs.bad,
            mine.bad ? mine.first : theirs.first, mine.via, theirs.via);
   return OK;
+}
+
+/* ---- device buffers ---- */
+/* The driver's interface, found at run time: the node that compiles needs no CUDA, and a node without it says so.
+ * A pointer to device memory is handed to MPI; what arrives is copied back and compared. Nothing falls back to host
+ * memory: a rank without CUDA takes part in no exchange. */
+static struct {
+  int (*init)(unsigned), (*count)(int *), (*get)(int *, int), (*retain)(void **, int), (*current)(void *);
+  int (*alloc)(uint64_t *, size_t), (*to_device)(uint64_t, const void *, size_t), (*to_host)(void *, uint64_t, size_t);
+  int (*wait)(void), (*name)(char *, int, int);
+} cu;
+static int has_cuda;
+static uint64_t device_out, device_in;
+static char cuda_why[200] = "", cuda_name[100] = "";
+static const long device_sizes[] = {8, 8192, 1 << 20}; /* inline, eager and rendezvous of most transports */
+enum { DEVICE_MOST = 1 << 20, DEVICE_REPEATS = 3, DEVICE_TIMED = 20 };
+
+static int cu_failed(const char *what, int code) {
+  if (code) snprintf(cuda_why, sizeof cuda_why, "%s: CUDA error %d", what, code);
+  return code;
+}
+static void cuda_open(int local) {
+  static const char *const names[] = {"cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDevicePrimaryCtxRetain",
+    "cuCtxSetCurrent", "cuMemAlloc_v2", "cuMemcpyHtoD_v2", "cuMemcpyDtoH_v2", "cuCtxSynchronize", "cuDeviceGetName"};
+  void **slots = (void **)&cu, *context;
+  int count = 0, device = 0;
+  void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+  if (!library) { snprintf(cuda_why, sizeof cuda_why, "%s", dlerror()), clean(cuda_why); return; }
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!(slots[i] = dlsym(library, names[i]))) { snprintf(cuda_why, sizeof cuda_why, "libcuda.so.1 has no %s", names[i]); return; }
+  if (cu_failed("cuInit", cu.init(0)) || cu_failed("cuDeviceGetCount", cu.count(&count))) return;
+  if (count < 1) { snprintf(cuda_why, sizeof cuda_why, "no CUDA device"); return; }
+  if (cu_failed("cuDeviceGet", cu.get(&device, local > 0 ? local % count : 0)) ||
+      cu_failed("cuDevicePrimaryCtxRetain", cu.retain(&context, device)) || cu_failed("cuCtxSetCurrent", cu.current(context)) ||
+      cu_failed("cuMemAlloc", cu.alloc(&device_out, DEVICE_MOST)) || cu_failed("cuMemAlloc", cu.alloc(&device_in, DEVICE_MOST)))
+    return;
+  if (cu.name(cuda_name, sizeof cuda_name - 1, device)) cuda_name[0] = 0;
+  clean(cuda_name);
+  has_cuda = 1;
+}
+static void say_cuda(void) {
+  int says = -1; /* what the library says of itself: no proof, but evidence */
+#if defined(MPIX_CUDA_AWARE_SUPPORT)
+  says = MPIX_Query_cuda_support();
+#endif
+  say("{\"t\":\"cuda\",\"rank\":%d,\"has\":%d,\"device\":\"%s\",\"says\":%d,\"why\":\"%s\"}", rank, has_cuda, cuda_name, says, cuda_why);
+}
+static int cuda_broken(int code, const char *what) { /* in the middle of an exchange: nothing can be said of it */
+  if (!cu_failed(what, code)) return 0;
+  clean(cuda_why);
+  say_cuda();
+  _exit(78);
+}
+static void device_send(int peer, long bytes, uint64_t seed) {
+  fill(send_slots, bytes, seed);
+  cuda_broken(cu.to_device(device_out, send_slots, bytes), "cuMemcpyHtoD");
+  cuda_broken(cu.wait(), "cuCtxSynchronize"); /* MPI may read by another engine than the one that copied */
+  MPI_Send((void *)(uintptr_t)device_out, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD);
+}
+static void device_receive(int peer, long bytes, uint64_t seed) {
+  fill(receive_slots, bytes, ~seed); /* what was there before is not what is to come */
+  cuda_broken(cu.to_device(device_in, receive_slots, bytes), "cuMemcpyHtoD");
+  cuda_broken(cu.wait(), "cuCtxSynchronize");
+  MPI_Recv((void *)(uintptr_t)device_in, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  memset(receive_slots, 0, bytes);
+  cuda_broken(cu.to_host(receive_slots, device_in, bytes), "cuMemcpyDtoH");
+  check(receive_slots, bytes, seed);
+}
+/* Both ways, verified; then timed as a ping-pong, whose bandwidth tells a direct path from one through host memory. */
+static void device_pair(int peer, int first, uint64_t seed, char *text, size_t room) {
+  summary mine = {{0}, 0, 0, ""}, theirs = {{0}, 0, 0, ""};
+  int n = 0;
+  double best = 0;
+  for (size_t s = 0; s < sizeof device_sizes / sizeof *device_sizes; s++)
+    for (int i = 0; i < DEVICE_REPEATS; i++, n += 2) {
+      arm(opt.patience);
+      if (first) device_send(peer, device_sizes[s], seed + n), device_receive(peer, device_sizes[s], seed + n + 1);
+      else device_receive(peer, device_sizes[s], seed + n), device_send(peer, device_sizes[s], seed + n + 1);
+    }
+  for (int i = 0; i < DEVICE_TIMED; i++) {
+    arm(opt.patience);
+    double t = now();
+    if (first) MPI_Send((void *)(uintptr_t)device_out, DEVICE_MOST, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD);
+    MPI_Recv((void *)(uintptr_t)device_in, DEVICE_MOST, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    if (!first) MPI_Send((void *)(uintptr_t)device_out, DEVICE_MOST, MPI_BYTE, peer, TAG_PING, MPI_COMM_WORLD);
+    t = now() - t;
+    if (t > 0 && 2e-6 * DEVICE_MOST / t > best) best = 2e-6 * DEVICE_MOST / t;
+  }
+  mine.bad = bad, mine.first = bad_first;
+  MPI_Sendrecv(&mine, sizeof mine, MPI_BYTE, peer, TAG_SUM, &theirs, sizeof theirs, MPI_BYTE, peer, TAG_SUM,
+               MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  if (first)
+    snprintf(text, room, "\"lat\":[],\"bw\":[],\"bad\":%ld,\"at\":%ld,\"via\":[\"\",\"\"],\"dev\":{\"n\":%d,\"size\":%d,\"rate\":%.3f}",
+             mine.bad + theirs.bad, mine.bad ? mine.first : theirs.first, n, DEVICE_MOST, best);
 }
 
 /* ---- who talks to whom ---- */
@@ -690,6 +849,8 @@ static void options(int argc, char **argv) {
     else if (IS("iterations")) opt.iterations = atoi(value);
     else if (IS("ms")) opt.ms = atoi(value);
     else if (IS("window")) opt.window = atoi(value);
+    else if (IS("windows")) opt.windows = atoi(value);
+    else if (IS("cuda")) opt.cuda = atoi(value);
     else if (IS("per_node")) opt.per_node = atoi(value);
     else if (IS("hub")) opt.hub = atoi(value);
     else if (IS("one_buffer")) opt.one_buffer = atoi(value);
@@ -700,22 +861,17 @@ static void options(int argc, char **argv) {
         opt.sizes[opt.n_sizes++] = strtol(value, &value, 10);
   }
   if (opt.iterations < 50) opt.iterations = 50;
+  if (opt.windows > opt.iterations) opt.windows = opt.iterations;
   if (opt.window < 1 || opt.window > 256) opt.window = 16;
   if (opt.per_node < 1) opt.per_node = 1;
   for (int s = 0; s < opt.n_sizes; s++)
     if (opt.sizes[s] > slot_bytes) slot_bytes = (opt.sizes[s] + 4095) / 4096 * 4096;
+  if (opt.cuda && slot_bytes < DEVICE_MOST) slot_bytes = DEVICE_MOST;
   samples = calloc(opt.iterations + 8, sizeof *samples);
 }
 static void limit_text(rlim_t value, char *out) { /* as ulimit -l prints it */
   if (value == RLIM_INFINITY) strcpy(out, "unlimited");
   else sprintf(out, "%llu", (unsigned long long)value / 1024);
-}
-static void read_line(const char *path, char *out, size_t room) {
-  FILE *f = fopen(path, "r");
-  out[0] = 0;
-  if (f && !fgets(out, room, f)) out[0] = 0;
-  if (f) fclose(f);
-  clean(out);
 }
 static const char *from_env(const char *const *names) {
   for (; *names; names++)
@@ -750,12 +906,20 @@ int main(int argc, char **argv) {
   say("{\"t\":\"born\",\"rank\":%d,\"host\":\"%s\",\"memlock_soft\":\"%s\",\"memlock_hard\":\"%s\",\"stack\":\"%s %s\"}",
       rank, host, soft, hard, boot, net);
   choose_rail(atoi(from_env(locals)));
+  say_links();
+  if (opt.cuda) { /* before MPI_Init, which looks for a context */
+    doing("the start of CUDA", -1, rank, rank);
+    arm(opt.patience * 6); /* a driver that wakes takes its time */
+    cuda_open(atoi(from_env(locals)));
+    underway_n = 0;
+  }
   doing("MPI_Init", -1, rank, rank);
   atexit(on_exit_unasked);
   arm(opt.life);
   MPI_Init(&argc, &argv);
   /* The library installs its own handlers, and prints a stack trace where one line is wanted. */
   signal(SIGALRM, on_signal), signal(SIGTERM, on_signal);
+  if (opt.cuda) signal(SIGSEGV, on_signal), signal(SIGBUS, on_signal);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Get_library_version(version, &length);
@@ -763,6 +927,7 @@ int main(int argc, char **argv) {
   nodes = size / opt.per_node;
   if (opt.hub < 0 || opt.hub >= size) opt.hub = 0;
   say("{\"t\":\"rank\",\"rank\":%d,\"size\":%d,\"host\":\"%s\",\"mpi\":\"%.120s\"}", rank, size, host, version);
+  if (opt.cuda) say_cuda();
   take_slots();
   run();
   return 0;

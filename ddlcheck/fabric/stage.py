@@ -8,7 +8,7 @@ import time
 from importlib import resources
 
 from ddlcheck.errors import NodeError
-from ddlcheck.fabric import Measurement, mpirun, rounds
+from ddlcheck.fabric import Measurement, device, mpirun, rounds
 from ddlcheck.fabric.alone import unstarted
 from ddlcheck.fabric.causes import classify
 from ddlcheck.fabric.files import Files
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ddlcheck.fabric import Head
+    from ddlcheck.fabric.options import Options
     from ddlcheck.fabric.rounds import Pair
 
 #: Launches of one run: each but the last died of something that was then left out.
@@ -32,58 +33,6 @@ START, START_PER_NODE = 60.0, 0.1
 DYING = 5.0
 #: Bytes of schedule an argument may hold; the kernel's limit for one argument is 128 KiB.
 _ARGUMENT = 100_000
-
-
-class Options:
-    """How to measure; times in seconds unless they say ``ms``. The defaults suit a cluster at rest."""
-
-    def __init__(
-        self,
-        *,
-        sizes: Sequence[int] = (8, 1 << 20),
-        iterations: int = 1000,
-        ms: int = 100,
-        window: int = 16,
-        per_node: int = 1,
-        patience: float = 10.0,
-        time_budget: float = 600.0,
-        pairs: str = "",
-        seed: int = 0,
-        transport: str = "any",
-        force: bool = False,
-        interfaces: Sequence[str] = (),
-        mpirun: str = "mpirun",
-        mpicc: str = "",
-        agent: str = "",
-        env: Mapping[str, str] | None = None,
-        rails: Sequence[str] = (),
-        shared_cores: bool = False,
-        extra: Sequence[str] = (),
-    ) -> None:
-        self.sizes = tuple(sizes)
-        self.iterations = iterations
-        self.ms = ms
-        self.window = window
-        self.per_node = per_node
-        self.patience = patience
-        self.time_budget = time_budget
-        self.pairs = pairs
-        self.seed = seed
-        # What was declared is only forced when asked: else a wrong choice by the library would not be seen.
-        self.force = transport if force else ""
-        self.interfaces = tuple(interfaces)
-        self.mpirun = mpirun
-        self.mpicc = mpicc
-        self.agent = agent
-        self.env = dict(env or {})
-        self.rails = tuple(rails)
-        self.shared_cores = shared_cores
-        self.extra = tuple(extra)
-
-    def per_round(self) -> float:
-        """Return the seconds a round should take: a fifth of ``ms`` a latency, three streams a bandwidth."""
-        latencies = sum(size < 65536 for size in self.sizes)  # noqa: PLR2004 - BIG in rank.c
-        return 0.005 + self.ms * 1e-3 * (0.25 * latencies + 3.3 * (len(self.sizes) - latencies))
 
 
 def measure(
@@ -155,6 +104,14 @@ class _Run:
         if self.out.pairs and suspects is not None and (again := list(suspects(self.out))):
             self.progress(f"second pass: {len(again)} pairs")
             self._until_done(again, None, number=2)
+        if self.options.cuda:
+            self.progress("device buffers")
+            self.out.device = device.exchange(self._exchange, [n for n in self.hosts if n in self.options.cuda])
+
+    def _exchange(self, pairs: list[tuple[str, str]]) -> tuple[Names, Collector]:
+        """Let pairs exchange device buffers, in a launch of its own: it may well crash."""
+        collector = self._launch([*self._schedule(pairs, None), "cuda=1"])
+        return Names(self.nodes, self.hosts, self.options.per_node, collector), collector
 
     def _ask_version(self) -> None:
         script = 'id -u; "$0" --version 2>&1'
@@ -203,10 +160,17 @@ class _Run:
         kind, _, number = self.options.pairs.partition(":")
         if kind == "sample":
             return rounds.sample(n, int(number), self.options.seed)
-        fit = int((self.options.time_budget * 0.8 - rounds.seconds(n, per_round=0)) / self.options.per_round())
-        if kind == "full" or fit >= of:
+        left = self.options.time_budget * 0.8 - rounds.seconds(n, per_round=0)
+        if kind == "full" or left / self.options.per_round() >= of:
             return list(range(of))
-        self.out.notes.append(f"{max(fit, 1)} of {of} rounds fit the time budget of {self.options.time_budget:g} s")
+        # All pairs for a shorter time tell more than some pairs for a longer one, down to where noise wins.
+        self.options.shorten(left / of)
+        fit = int(left / self.options.per_round())
+        budget = f"the time budget of {self.options.time_budget:g} s"
+        self.out.notes.append(f"phases of {self.options.ms} ms, to fit {budget}")
+        if fit >= of:
+            return list(range(of))
+        self.out.notes.append(f"{max(fit, 1)} of {of} rounds fit {budget}")
         return rounds.sample(n, max(fit, 1), self.options.seed)
 
     def _until_done(self, todo: list[tuple[str, str]], planned: list[int] | None, *, number: int = 1) -> None:

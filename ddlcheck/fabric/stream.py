@@ -32,6 +32,8 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "silent": {"rank": int, "hub": int, "r": int},
     "count": {"rank": int, "phase": str, "payload": int, "moved": dict},
     "error": {"rank": int, "why": str},
+    "links": {"rank": int, "links": dict},
+    "cuda": {"rank": int, "has": int, "device": str, "says": int, "why": str},
     "bye": {"rank": int},
     "exit": {"rc": int},
 }
@@ -64,6 +66,10 @@ def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
+def _device(value: object) -> bool:
+    return value is None or (isinstance(value, dict) and all(_number(value.get(k)) for k in ("n", "size", "rate")))
+
+
 def _sound(event: Event) -> bool:
     if event["t"] == "pair":
         return (
@@ -71,7 +77,10 @@ def _sound(event: Event) -> bool:
             and all(isinstance(x, dict) and all(_number(x.get(k)) for k in _BANDWIDTH) for x in event["bw"])
             and len(event["via"]) == 2  # noqa: PLR2004 - one for each of the pair
             and all(isinstance(x, str) for x in event["via"])
+            and _device(event.get("dev"))
         )
+    if event["t"] == "links":
+        return all(isinstance(x, str) for x in event["links"].values())
     if event["t"] == "count":
         return all(
             isinstance(x, list) and len(x) == 2 and all(_number(y) for y in x)  # noqa: PLR2004 - sent, received

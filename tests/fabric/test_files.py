@@ -6,7 +6,8 @@ import pytest
 from ddlcheck.errors import NodeError
 from ddlcheck.fabric.files import Files
 from ddlcheck.fabric.local import LocalHead
-from ddlcheck.fabric.stage import Options, measure
+from ddlcheck.fabric.options import Options
+from ddlcheck.fabric.stage import measure
 
 HOSTS = {"n1": "n1", "n2": "n2"}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ddlcheck.fabric.local import LocalHead
-from ddlcheck.fabric.stage import Options, measure
+from ddlcheck.fabric.options import Options
+from ddlcheck.fabric.stage import measure
 from ddlcheck.judging import blame, matrix, outliers
 from tests.fabric.namespaces import Namespaces
 

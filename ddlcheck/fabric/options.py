@@ -1,0 +1,69 @@
+"""How to measure: everything that a caller of the stage may choose."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Milliseconds of a phase below which a passing disturbance is most of what is measured.
+LEAST_MS = 20
+
+
+class Options:
+    """How to measure; times in seconds unless they say ``ms``. The defaults suit a cluster at rest."""
+
+    def __init__(
+        self,
+        *,
+        sizes: Sequence[int] = (8, 1 << 20),
+        iterations: int = 1000,
+        ms: int = 100,
+        window: int = 16,
+        per_node: int = 1,
+        patience: float = 10.0,
+        time_budget: float = 600.0,
+        pairs: str = "",
+        seed: int = 0,
+        transport: str = "any",
+        force: bool = False,
+        interfaces: Sequence[str] = (),
+        mpirun: str = "mpirun",
+        mpicc: str = "",
+        agent: str = "",
+        env: Mapping[str, str] | None = None,
+        rails: Sequence[str] = (),
+        shared_cores: bool = False,
+        cuda: Sequence[str] = (),
+        extra: Sequence[str] = (),
+    ) -> None:
+        self.sizes = tuple(sizes)
+        self.iterations = iterations
+        self.ms = ms
+        self.window = window
+        self.per_node = per_node
+        self.patience = patience
+        self.time_budget = time_budget
+        self.pairs = pairs
+        self.seed = seed
+        # What was declared is only forced when asked: else a wrong choice by the library would not be seen.
+        self.force = transport if force else ""
+        self.interfaces = tuple(interfaces)
+        self.mpirun = mpirun
+        self.mpicc = mpicc
+        self.agent = agent
+        self.env = dict(env or {})
+        self.rails = tuple(rails)
+        self.shared_cores = shared_cores
+        # Nodes that promise CUDA-aware MPI: device buffers are exchanged between them.
+        self.cuda = tuple(cuda)
+        self.extra = tuple(extra)
+
+    def shorten(self, seconds: float) -> None:
+        """Let a round take about so many seconds, if phases of `LEAST_MS` allow it; never longer than it did."""
+        self.ms = max(LEAST_MS, min(self.ms, int(self.ms * seconds / self.per_round())))
+
+    def per_round(self) -> float:
+        """Return the seconds a round should take: a fifth of ``ms`` a latency, three streams a bandwidth."""
+        latencies = sum(size < 65536 for size in self.sizes)  # noqa: PLR2004 - BIG in rank.c
+        return 0.005 + self.ms * 1e-3 * (0.25 * latencies + 3.3 * (len(self.sizes) - latencies))
