@@ -123,7 +123,7 @@ def _texts(seen: Seen, name: str) -> Mapping[str, str]:
 
 def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> Sequence[Verdict]:
     """Judge the pairs: which hang, corrupt, or are slower than their peers."""
-    from ddlcheck.judging import pairs  # noqa: PLC0415
+    from ddlcheck.judging import device, pairs  # noqa: PLC0415
 
     parts = {node: _part(one) for node, one in seen.items()}
     nodes = list(parts)
@@ -133,10 +133,11 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     if not any(part["pairs"] for part in parts.values()) and not any(part["hung"] for part in parts.values()):
         return [_nothing(nodes, first)]
     out = [*pairs.twins(parts), *pairs.hung(parts), *pairs.wrong(parts), *pairs.missing(parts)]
-    rails = sorted({pair["rail"] for part in parts.values() for pair in part["pairs"]})
-    for rail in rails:
-        out += _slow(parts, intents, rail, rails)
-    return out
+    out += device.judge(parts, {node: bool(intent["openmpi_cuda"]) for node, intent in intents.items()})
+    # Not above: numpy costs more than judging a node.
+    from ddlcheck.judging import slow  # noqa: PLC0415
+
+    return [*out, *slow.judge(parts, intents)]
 
 
 def _nothing(nodes: Sequence[str], first: Part) -> Verdict:
@@ -146,37 +147,3 @@ def _nothing(nodes: Sequence[str], first: Part) -> Verdict:
         promised="MPI between every pair", cause=str(failure["cause"]), remedy=str(failure["remedy"]), nodes=nodes,
         evidence={"failure": failure, "talk": str(first.get("talk", ""))[-2000:], "command": first.get("command", [])},
     )  # fmt: skip
-
-
-def _slow(parts: Parts, intents: Mapping[str, Intent], rail: int, rails: Sequence[int]) -> list[Verdict]:
-    # Not above: numpy costs more than judging a node.
-    from ddlcheck.judging import blame, outliers  # noqa: PLC0415
-    from ddlcheck.judging.matrix import from_pairs  # noqa: PLC0415
-
-    racks = {node: str(intents[node]["fabric_rack"]) for node in parts if str(intents[node]["fabric_rack"])}
-    measured = [pair for part in parts.values() for pair in part["pairs"] if pair["rail"] == rail]
-    shared = any(intents[node]["fabric_shared_cores"] for node in parts)
-    matrix = from_pairs(list(parts), measured, racks, latency_by="min" if shared else "median")
-    findings = outliers.find(matrix)
-    twice = {frozenset((pair["a"], pair["b"])) for pair in measured if pair["pass"] > 1}
-    slow = blame.judge(matrix, findings, twice=twice)
-    for verdict in slow if shared else ():
-        if verdict.status is Status.FAIL:
-            verdict.status = Status.WARN
-            verdict.cause += "; or the host's own load, for the nodes share its cores"
-    out = [*blame.floors(matrix, _floors(intents)), *slow]
-    for verdict in out:
-        if len(rails) > 1:
-            verdict.seen = f"rail {rail}: {verdict.seen}"
-            verdict.evidence["rail"] = rail
-    rounds = parts[next(iter(parts))].get("rounds", {})
-    out[-1].evidence["rounds"] = rounds
-    return out
-
-
-def _floors(intents: Mapping[str, Intent]) -> dict[str, dict[str, float]]:
-    variables = {"bandwidth": "fabric_min_bandwidth", "latency": "fabric_max_latency"}
-    return {
-        metric: {node: float(intent[name] or 0) for node, intent in intents.items()}
-        for metric, name in variables.items()
-    }

@@ -85,12 +85,20 @@ def _known(matrix: Matrix) -> list[bool]:
     return known
 
 
-def judge(matrix: Matrix, findings: Findings, *, twice: set[frozenset[str]] | None = None) -> list[Verdict]:
+def judge(
+    matrix: Matrix,
+    findings: Findings,
+    *,
+    twice: set[frozenset[str]] | None = None,
+    ports: Mapping[str, str] | None = None,
+    links: Mapping[str, str] | None = None,
+) -> list[Verdict]:
     """Make a verdict of each culprit, and a last one of all others.
 
-    ``twice``: the pairs that were measured twice; a culprit among them is confirmed.
+    ``twice``: the pairs that were measured twice; a culprit among them is confirmed. ``ports``: the device that
+    carried a node's bytes. ``links``: what is to be said of the links of some nodes.
     """
-    out = [_culprit(culprit, findings, twice) for culprit in findings.culprits]
+    out = [_culprit(culprit, findings, twice, ports or {}, links or {}) for culprit in findings.culprits]
     alone = {"node", "send", "receive"}
     blamed = {node for culprit in findings.culprits if culprit.kind in alone for node in culprit.nodes}
     good = [node for node, some in zip(matrix.nodes, _known(matrix), strict=True) if some and node not in blamed]
@@ -128,21 +136,33 @@ def _typical(metric: str, findings: Findings) -> str:
     return f"{metric} {', '.join(values)}{within}"
 
 
-def _culprit(culprit: Culprit, findings: Findings, twice: set[frozenset[str]] | None) -> Verdict:
+def _culprit(
+    culprit: Culprit,
+    findings: Findings,
+    twice: set[frozenset[str]] | None,
+    ports: Mapping[str, str],
+    links: Mapping[str, str],
+) -> Verdict:
     name = f"{culprit.nodes[0]} to {culprit.nodes[1]}" if culprit.kind == "link" else " and ".join(culprit.nodes)
     own = set(culprit.nodes)
     confirmed = twice is not None and any(own <= pair for pair in twice)
+    port = ports.get(name, "")
+    sure = f"{culprit.sigmas:.0f} times the noise" if culprit.sigmas else "no peers to compare with"
+    if twice is not None:
+        sure += ", confirmed by a second measurement" if confirmed else ", measured once"
     return Verdict(
         Status.FAIL if culprit.slower >= _FAIL else Status.WARN,
-        f"{name}: {culprit.ratio:.2g} times the {culprit.metric} of its peers, {_SAYS[culprit.kind]}",
+        f"{name}{f' ({port})' if port else ''}: {culprit.ratio:.2g} times the {culprit.metric} of its peers, "
+        f"{_SAYS[culprit.kind]} ({sure})",
         promised="none slower than its peers",
-        cause="look at " + _LOOK[culprit.kind],
+        cause=links.get(name) or "look at " + _LOOK[culprit.kind],
         remedy="inspect",
         nodes=culprit.nodes,
         evidence={
             "culprits": [culprit.to_json()],
             "sigmas": round(culprit.sigmas, 1),
             "confirmed": confirmed,
+            **({"port": port} if port else {}),
             "typical": findings.typical.get(culprit.metric, {}),
         },
     )

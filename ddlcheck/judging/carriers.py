@@ -36,20 +36,29 @@ class Carrier:
 
 def of(counters: Mapping[str, Any]) -> Carrier | None:
     """Return what carried a node's bandwidth phases; None where too little was sent to tell."""
+    share = shares(counters)
+    if not share and _payload(counters) < _LEAST:
+        return None
+    kind, device = _carrier({device: x for device, x in share.items() if x >= _MOST})
+    return Carrier(kind, device.partition(":")[2], round(share.get(device, 0.0), 3))
+
+
+def _payload(counters: Mapping[str, Any]) -> int:
+    phases = [found for phase in ("one_way", "both_ways") if isinstance(found := counters.get(phase), dict)]
+    return sum(found.get("payload", 0) for found in phases)
+
+
+def shares(counters: Mapping[str, Any]) -> dict[str, float]:
+    """Return what each device sent in the bandwidth phases, as a part of what the ranks sent; empty for too little."""
     sent: dict[str, float] = {}
-    payload = 0
+    payload = _payload(counters)
     for phase in ("one_way", "both_ways"):
         found = counters.get(phase)
         if not isinstance(found, dict):
             continue
-        payload += found.get("payload", 0)
         for device, moved in found.get("moved", {}).items():
             sent[device] = sent.get(device, 0) + moved[0]
-    if payload < _LEAST:
-        return None
-    share = {device: _bytes(device, moved) / payload for device, moved in sent.items()}
-    kind, device = _carrier({device: x for device, x in share.items() if x >= _MOST})
-    return Carrier(kind, device.partition(":")[2], round(share.get(device, 0.0), 3))
+    return {} if payload < _LEAST else {device: _bytes(device, moved) / payload for device, moved in sent.items()}
 
 
 def _bytes(device: str, moved: float) -> float:

@@ -43,7 +43,14 @@ def carry(found, shares, nodes=None):
 
 
 def judged(found, *, files=None, **values):
-    declared = {**fabric.DEFAULTS, "openmpi_transport": "any", "openmpi_prefix": "/usr", "fabric_rack": "", **values}
+    declared = {
+        **fabric.DEFAULTS,
+        "openmpi_transport": "any",
+        "openmpi_prefix": "/usr",
+        "openmpi_cuda": False,
+        "fabric_rack": "",
+        **values,
+    }
     cluster = dict.fromkeys(found.nodes, declared)
     intents = {node: Intent(node, declared, cluster) for node in found.nodes}
     parts = json.loads(json.dumps(found.by_node()))
@@ -68,6 +75,47 @@ def test_a_healthy_cluster_passes_in_one_line_with_what_is_typical():
     assert [v.status for v in together] == [Status.PASS]
     assert "latency 1.5 us" in together[0].seen
     assert "bandwidth 12000 MB/s" in together[0].seen
+
+
+def test_what_was_measured_and_over_what_is_said():
+    _, together = judged(measured())
+    assert "all pairs (6 in 3 rounds)" in together[0].seen
+    assert "bytes moved over tcp" in together[0].seen
+    _, together = judged(measured(rounds={"of": 3, "planned": 1, "done": 1}))
+    assert "1 random rounds of 3" in together[0].seen
+
+
+def test_a_slow_nodes_port_is_named_with_what_its_link_says():
+    found = measured(6)
+    found.counters = {}
+    carry(found, VERBS)
+    for node, facts in found.ranks.items():
+        facts["links"] = {"ib:mlx5_0/1": "40 Gb/sec (4X QDR)" if node == "n1" else "100 Gb/sec (4X EDR)"}
+    for pair in found.pairs:
+        pair["via"] = ["ib:mlx5_0/1:bytes"] * 2
+        if pair["a"] == "n1":
+            pair["bw"][0].update(ab=3900.0, ba=3900.0)
+    (bad,) = failures(judged(found)[1])
+    assert bad.seen.startswith("n1 (mlx5_0/1): 0.3")
+    assert "4X QDR" in bad.cause
+    assert judged(found)[1][-1].evidence["of_link_rate"] > 0.9
+
+
+def test_a_bandwidth_that_no_link_could_carry_is_not_believed():
+    found = measured()
+    for facts in found.ranks.values():
+        facts["links"] = {"net:eth0": "1000 Mb/s"}
+    (odd,) = [v for v in judged(found)[1] if v.status is Status.UNKNOWN]
+    assert "more than the link carries (125 MB/s" in odd.seen
+
+
+def test_cuda_that_was_promised_and_not_shown_is_unknown_and_what_was_shown_counts():
+    assert Status.UNKNOWN in {v.status for v in judged(measured(), openmpi_cuda=True)[1]}
+    done = {"state": "exchanged", "peer": "n2", "why": "", "n": 18, "bad": 0, "at": 0, "size": SIZE, "rate": 9000.0}
+    found = measured(device=dict.fromkeys(("n1", "n2", "n3", "n4"), done))
+    assert {v.status for v in judged(found, openmpi_cuda=True)[1]} == {Status.PASS}
+    found.device["n3"] = {"state": "absent", "why": "no CUDA device"}
+    assert [v.nodes for v in failures(judged(found, openmpi_cuda=True)[1])] == [("n3",)]
 
 
 def test_two_nodes_say_what_cannot_be_concluded():
