@@ -87,6 +87,7 @@ def prove(args: argparse.Namespace) -> Result:
         started=began,
         seconds=time.monotonic() - clock,
         own_names={n: (*intents[n].names, *intents[n].addresses.values()) for n in gathered},
+        fabric=_options.measured(gathered, intents),
     )
 
 

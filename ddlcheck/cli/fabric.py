@@ -101,9 +101,10 @@ def run(args: argparse.Namespace) -> int:
     result = Result(
         source=source, nodes=matrix.nodes, promises={"fabric": _PROMISE}, verdicts=verdicts, started=began,
         seconds=time.monotonic() - clock, own_names={node: (node,) for node in matrix.nodes},
+        fabric=matrix if _any(matrix) else None,
     )  # fmt: skip
     _options.emit(result, args)
-    if found is not None and "-" not in (str(args.json), str(args.junit)):
+    if found is not None and "-" not in (str(args.json), str(args.junit), str(args.prometheus)):
         from ddlcheck.report import matrix_text  # noqa: PLC0415
 
         # What is typical, and that nothing drifted, is the answer where all is well.
@@ -147,7 +148,6 @@ def _measure(args: argparse.Namespace) -> tuple[Matrix, list[Verdict], str, dict
     from ddlcheck import inventory  # noqa: PLC0415
     from ddlcheck import run as runner  # noqa: PLC0415
     from ddlcheck.judging import matrix  # noqa: PLC0415
-    from ddlcheck.wants import key  # noqa: PLC0415
 
     found = inventory.load(
         args.inventory, limit=args.limit, vault_password_file=args.vault_password_file,
@@ -156,10 +156,8 @@ def _measure(args: argparse.Namespace) -> tuple[Matrix, list[Verdict], str, dict
     checks = runner.select(only="fabric")
     gathered = _gather(found, checks, args)
     verdicts = runner.judge(checks, found.intents, gathered)
-    want = key({"op": "fabric"})
-    parts = [got[want].data for got in gathered.values() if not isinstance(got, NodeError) and want in got]
-    racks = {node: rack for node, intent in found.intents.items() if (rack := str(intent["fabric_rack"]))}
-    whole = matrix.from_pairs([n.name for n in found.nodes], [p for part in parts for p in part["pairs"]], racks)
+    names = [node.name for node in found.nodes]
+    whole = _options.measured(gathered, found.intents) or matrix.Matrix(names)
     return whole, verdicts, found.source, {node: intent.mpi_name for node, intent in found.intents.items()}
 
 

@@ -10,6 +10,7 @@ from ddlcheck.verdict import Status, exit_status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ddlcheck.judging.matrix import Matrix
     from ddlcheck.verdict import Verdict
 
 #: The form of the JSON; a change that a reader could trip over raises it.
@@ -21,7 +22,8 @@ class Result:
     """Everything a report is made from.
 
     ``promises`` is ``{name: sentence}`` of what was judged; ``own_names`` the names and addresses of each
-    node, by which otherwise equal sentences are recognised; ``started`` and ``seconds`` are wall time.
+    node, by which otherwise equal sentences are recognised; ``started`` and ``seconds`` are wall time;
+    ``fabric`` is what every pair achieved, where that was measured.
     """
 
     source: str
@@ -31,6 +33,7 @@ class Result:
     started: float
     seconds: float
     own_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fabric: Matrix | None = None
 
     @property
     def exit(self) -> int:

@@ -11,6 +11,8 @@ from ddlcheck.report import SCHEMA
 from ddlcheck.verdict import Status
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ddlcheck.report import Result
 
 
@@ -28,7 +30,18 @@ def render(result: Result) -> str:
             "promises": dict(result.promises),
             "summary": {status.name: result.count(status) for status in Status},
             "verdicts": [verdict.to_json() for verdict in result.verdicts],
+            **_fabric(result),
         },
         indent=1,
         ensure_ascii=True,
     ) + "\n"  # fmt: skip
+
+
+def _fabric(result: Result) -> dict[str, Any]:
+    """Return what each node achieved with the median of its partners; every pair, too, of a small cluster."""
+    if result.fabric is None:
+        return {}
+    from ddlcheck.report import figures  # noqa: PLC0415 - numpy
+
+    pairs = result.fabric.to_json() if len(result.fabric.nodes) <= figures.EVERY_PAIR else {}
+    return {"fabric": {"medians": figures.medians(result.fabric), **({"pairs": pairs} if pairs else {})}}

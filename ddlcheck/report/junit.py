@@ -10,6 +10,8 @@ from ddlcheck.report import fold
 from ddlcheck.verdict import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from ddlcheck.report import Result
     from ddlcheck.verdict import Verdict
 
@@ -26,10 +28,22 @@ def render(result: Result) -> str:
             suite.set(word, str(sum(1 for v in verdicts if v.status is status)))
         properties = ET.SubElement(suite, "properties")
         ET.SubElement(properties, "property", name="promise", value=_legal(sentence))
+        for name, value in _figures(verdicts):
+            ET.SubElement(properties, "property", name=name, value=value)
         for verdict in verdicts:
             _case(suite, promise, verdict)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _figures(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
+    """Yield what is typical of the fabric, and each culprit: names and values of properties."""
+    for verdict in verdicts:
+        for metric, by_class in verdict.evidence.get("typical", {}).items() if "spread" in verdict.evidence else ():
+            for name, value in by_class.items():
+                yield f"typical {metric} {name}", f"{value:.6g}"
+        for culprit in verdict.evidence.get("culprits", []):
+            yield f"{culprit['kind']} {','.join(culprit['nodes'])} {culprit['metric']}", f"{culprit['ratio']:.4g}"
 
 
 def _case(suite: ET.Element, promise: str, verdict: Verdict) -> None:
