@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ PROMISES = {
     "openmpi": "every host has the same Open MPI", "rankfile": "every rank has a slot and cores",
     "gpu": "every rank has a GPU",
 }  # fmt: skip
+#: How many causes are told, and how much of a line without an end is read at a time.
+_CAUSES, _LINE = 3, 65536
+_SIGNALLED = 128
 #: The launching host, among those that are asked.
 _HERE = ""
 
@@ -176,7 +180,28 @@ def _launch(line: list[str], folder: RunDir, more: dict[str, str]) -> int:
     except OSError as error:
         raise UsageError(f"{line[0]} does not start: {error.strerror}") from error
     if code:
-        _say(f"mpirun ended with status {code}; its log is {folder.log}")
+        _say(f"mpirun ended with status {code}{_signal(code)}; its log is {folder.log}")
+        _explain(folder)
     else:
         folder.remove()
     return code
+
+
+def _signal(code: int) -> str:
+    """Return the signal that a shell's kind of status stands for: no text in the log says that of a rank."""
+    known = code > _SIGNALLED and code - _SIGNALLED in set(signal.Signals)
+    return f" ({signal.Signals(code - _SIGNALLED).name})" if known else ""
+
+
+def _explain(folder: RunDir) -> None:
+    """Say what the log says of causes, the first one first: what else is in it mostly follows from that."""
+    from ddlcheck import explain  # noqa: PLC0415 - only a failure needs it
+    from ddlcheck.report.lines import remedy_words  # noqa: PLC0415
+
+    with folder.log.open(encoding="utf-8", errors="replace") as log:
+        found = explain.read(iter(lambda: log.readline(_LINE), ""))
+    for one in found[:_CAUSES]:
+        where = f"line {one.line}: {one.text[:120]}" + (f"; {', '.join(one.hosts[:8])}" if one.hosts else "")
+        _say(f"cause: {one} ({where}); remedy: {remedy_words(one.cause.remedy)}")
+    if not found:
+        _say("no cause that is known here stands in it")

@@ -47,7 +47,7 @@ class TorchNetwork:
         loss = torch.nn.functional.cross_entropy(self._forward(parts, images), self._there(labels))
         loss.backward()
         gradient = np.concatenate([part.grad.cpu().numpy().ravel() for part in parts])
-        return float(loss), gradient
+        return loss.item(), gradient
 
     def right(self, theta: NDArray[np.float64], images: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
         """Return the share of images that are told right."""

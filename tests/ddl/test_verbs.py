@@ -20,6 +20,7 @@ case " $* " in *donotlaunch*) echo "$*" > {folder}/dry; exit 0;; esac
 printf '%s\\n' "$@" > {folder}/argv
 echo "$DDL_OPTIONS" > {folder}/options
 echo ran
+cat {folder}/says >&2 2>/dev/null
 exit {code}
 """
 
@@ -168,6 +169,30 @@ def test_a_job_that_fails_keeps_its_log_and_its_status(fake, tmp_path):
     (log,) = (tmp_path / "state").rglob("launch.log")
     assert log.read_text() == "ran\n"
     assert str(log) in done.stderr
+    assert "no cause that is known here stands in it" in done.stderr
+
+
+def test_a_job_that_fails_is_explained_by_its_own_words(fake):
+    folder = fake(code=213)
+    (folder / "says").write_text((ROOT / "tests" / "ddl" / "data" / "error-cq-and-rankfile.log").read_text())
+    done = run(
+        *["launch", "-H", "localhost", "--gpus", "2", "--no-verify", "--sockets", "1", "--cores", "2", "--", "true"]
+    )
+    assert done.returncode == 213
+    first, second, third = [line for line in done.stderr.splitlines() if line.startswith("ddlcheck: cause: ")]
+    assert first.endswith("minsky1, minsky2); remedy: role memlock")
+    assert "Failed to create a completion queue" in first
+    assert second.endswith("minsky1); remedy: role hostname")
+    assert "role openmpi" in third
+
+
+def test_a_rank_that_a_signal_ended_is_said_to_be(fake):
+    fake(code=137)
+    done = run(
+        *["launch", "-H", "localhost", "--gpus", "2", "--no-verify", "--sockets", "1", "--cores", "2", "--", "true"]
+    )
+    assert done.returncode == 137
+    assert "status 137 (SIGKILL)" in done.stderr
 
 
 def test_a_host_that_is_not_ready_stops_the_launch(fake):
