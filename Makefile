@@ -52,7 +52,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --quiet --target=3.6- --no-tips ddlcheck/probes/agent.py
+	$(BIN)/vermin --quiet --target=3.6- --no-tips ddlcheck/probes/agent.py ddlcheck/probes/storage.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
 
 format: $(STAMP)

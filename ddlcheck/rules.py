@@ -44,6 +44,18 @@ def _number(least: float, *, above: bool = False) -> Callable[[Any], bool]:
     return fits
 
 
+def _mounts(value: Any) -> bool:  # noqa: ANN401 - YAML
+    words = [str(entry.get(name) or "") for entry in value for name in ("path", "source", "options", "scratch")]
+    paths = [str(entry["path"]) for entry in value]
+    inside = [str(entry.get("scratch") or "") for entry in value]
+    return (
+        not any(re.search(r"\s", word) for word in words)
+        and all(re.fullmatch(r"/([^/]+/)*[^/]+", path) for path in paths)
+        and len(set(paths)) == len(paths)
+        and not any(path.startswith("/") or ".." in path.split("/") for path in inside)
+    )
+
+
 #: Variable: (what fits, what it has to be).
 RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "memlock_limit": (_matches("unlimited|[1-9][0-9]{0,12}"), "a number of KiB, or the word unlimited"),
@@ -56,6 +68,10 @@ RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "hosts_file_address": (_address, "an IP address, or empty"),
     "interfaces_fabric": (_matches("|[A-Za-z0-9][A-Za-z0-9_.:-]{0,14}"), "the name of a network interface, or empty"),
     "interfaces_fabric_address": (_address, "an IP address, or empty"),
+    "nfs_mounts": (_mounts, "different absolute paths without blanks, with scratch below them"),
+    "nfs_deadline": (_number(0, above=True), "a number of seconds above 0"),
+    "nfs_within": (_number(0, above=True), "a number of seconds above 0"),
+    "nfs_max_used": (_number(0, above=True), "a number of per cent above 0"),
     "openmpi_prefix": (_matches("/.*"), "an absolute path"),
     "ssh_mesh_user": (_matches(r"|[A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?"), "a user name, or empty"),
     "ssh_mesh_key_name": (_matches("[A-Za-z0-9_.][A-Za-z0-9_.-]*"), "the name of a file, without a folder"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ddlcheck.fabric import Head
     from ddlcheck.intent import Intent
     from ddlcheck.inventory import Node
+    from ddlcheck.judging.mounts import Declared
 
     #: ``ask(node, {key: want}, seconds)`` returns ``{key: Answer}`` or raises `NodeError`.
     Ask = Callable[[Node, Mapping[str, W.Want], float], dict[str, W.Answer]]
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     Gathered = dict[str, dict[str, W.Answer] | NodeError]
 
 #: Wants that a later stage answers, not the agent.
-STAGED = ("rank", "fabric")
+STAGED = ("rank", "fabric", "shared")
 
 
 def select(only: str = "", skip: str = "") -> dict[str, Check]:
@@ -143,6 +144,46 @@ def measure(
         rank = part.get("rank")
         late = W.Answer(why="failed", err=f"no rank started here: {found.failure.get('cause', 'it never reported')}")
         answers[W.key(W.rank())] = W.Answer(data=rank) if rank else late
+
+
+def share(
+    nodes: Sequence[Node],
+    gathered: Gathered,
+    intents: Mapping[str, Intent],
+    ask: Ask,
+    *,
+    forks: int = 64,
+    timeout: float = 60.0,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Let nodes see each other's tokens on what they share, and add what came of it to ``gathered``.
+
+    A node whose mount did not answer its probe, or is none, takes no part: what it would write would hang, or land
+    on its own disk.
+    """
+    from ddlcheck.checks import nfs  # noqa: PLC0415 - only where it is wanted
+    from ddlcheck.storage import stage  # noqa: PLC0415
+
+    mounts: dict[str, dict[str, Declared]] = {}
+    asked: dict[tuple[str, str], Declared] = {}
+    for name, got in gathered.items():
+        for m in nfs.declared(intents[name]) if not isinstance(got, NodeError) else ():
+            if m.tokens:
+                asked[name, m.path] = m
+                if nfs.usable(got.get(W.key(nfs.wants(intents[name])[f"mount {m.path}"])), m):  # type: ignore[union-attr]
+                    mounts.setdefault(m.path, {})[name] = m
+    by_name = {node.name: node for node in nodes}
+
+    def ask_all(wanted: Mapping[str, Mapping[str, W.Want]]) -> Gathered:
+        chosen = [by_name[name] for name in wanted]
+        return gather(chosen, wanted, ask, forks=max(forks, len(chosen)), timeout=timeout)
+
+    found = stage.share(
+        mounts, {name: str(intents[name]["ssh_mesh_user"]) for name in by_name}, ask_all, progress=progress
+    )
+    for name, path in asked:
+        part = found.get(path, {}).get(name, {"peers": []})
+        gathered[name][W.key(W.shared(path))] = W.Answer(data=part)  # type: ignore[index]
 
 
 def judge(checks: Mapping[str, Check], intents: Mapping[str, Intent], gathered: Gathered) -> list[Verdict]:

@@ -95,6 +95,24 @@ def now() -> Want:
     return {"op": "now"}
 
 
+def mount(path: str, *, also: Sequence[str] = (), sentinel: str = "", deadline: float = 5.0) -> Want:
+    """Ask what is mounted at a path, and whether it answers; the probe is a child that is never waited for.
+
+    ``data`` is ``{"mounts": [line of mountinfo, …], "probe": {"state": "" | "late" | "hung" | "stuck", …},
+    "counters": {…} | None, "before": {…} | None}``: lines on the way to the path and to ``also``; what the probe saw
+    (or ``errno``, ``error``, ``at``); the NFS client's counters now and at the last look (with its ``time``).
+    """
+    return {"op": "mount", "path": path, "also": list(also), "sentinel": sentinel, "deadline": deadline}
+
+
+def shared(path: str) -> Want:
+    """Ask whether tokens written by one node under a path are seen by the others; answered by the storage stage.
+
+    ``data`` is ``{"peers": [node, …], STEP: what came of it, …}``, in the form of `ddlcheck.storage`.
+    """
+    return {"op": "shared", "path": path}
+
+
 def rank() -> Want:
     """Ask what a rank, started on this node by the very mpirun, is like; answered by the fabric stage.
 

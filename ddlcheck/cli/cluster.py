@@ -105,6 +105,11 @@ def _gather(
                 found.nodes, wanted, transport.ask, forks=args.forks, timeout=args.timeout, progress=progress.node
             )
             up = [node for node in found.nodes if not isinstance(gathered[node.name], NodeError)]
+            if "nfs" in checks and up:
+                runner.share(
+                    found.nodes, gathered, found.intents, transport.ask,
+                    forks=args.forks, timeout=args.timeout, progress=progress.say,
+                )  # fmt: skip
             if "fabric" in checks and up:
                 from ddlcheck.probes.head import AgentHead  # noqa: PLC0415
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ddlcheck.lab.cluster import Lab
     from ddlcheck.lab.nodes import Node
 
-Value = str | bool | float | list[str]
+Value = str | bool | float | list[str] | list[dict[str, str | bool]]
 
 
 def make_key(path: Path, comment: str) -> str:
@@ -78,6 +78,10 @@ def variables(lab: Lab) -> dict[str, tuple[Value, str]]:
     A value comes with the comment that is written beside it ("" for none).
     """
     limit, why = memlock_limit()
+    shared: list[dict[str, str | bool]] = [
+        {"path": "/srv/shared", "source": "/export/shared", "fstype": "none", "options": "bind,nofail",
+         "rename": True, "lock": True},
+    ]  # fmt: skip
     return {
         "ansible_user": ("admin", ""),
         "ansible_become": (True, ""),
@@ -89,6 +93,10 @@ def variables(lab: Lab) -> dict[str, tuple[Value, str]]:
         "interfaces_fabric": ("ib0", ""),
         "memlock_limit": (limit, why),
         "clock_adjust": (False, "the clock is the host's, which no node may set"),
+        "nfs_mounts": (
+            shared,
+            "no NFS in this kernel's nodes: one file system of the host is at /export/shared of each",
+        ),
         "fabric_shared_cores": (True, "the nodes compete for this host's cores: a slow pair is in doubt, not broken"),
     }
 

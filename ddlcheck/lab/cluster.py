@@ -108,6 +108,11 @@ class Lab:
         """Return the directory of the Ansible inventory."""
         return self.directory / "inventory"
 
+    @property
+    def shared(self) -> Path:
+        """Return the file system that every node has at /export/shared, in the place of a file server's."""
+        return self.directory / "shared"
+
     def node(self, name: str) -> Node:
         """Return the node of that name (minsky1 or ib1).
 

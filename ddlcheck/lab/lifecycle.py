@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+#: Bytes of what the nodes share, as tmpfs takes them: memory, but only as much as is written.
+SHARED = "256m"
+
 
 def up(name: str, nodes: int, say: Callable[[str], None], timeout: float = 120) -> Lab:
     """Bring up a lab and wait until every node answers ssh.
@@ -113,6 +116,9 @@ def _record(name: str, nodes: int) -> Lab:
 def _start(lab: Lab, tree: Path) -> None:
     authorized = access.make_key(lab.key, f"lab {lab.name}")
     lab.network.up(lab.size)
+    lab.shared.mkdir()
+    # Of its own size, so that it can be full without the host being so.
+    host.run(["mount", "-t", "tmpfs", "-o", f"size={SHARED},mode=1777", "lab-shared", lab.shared])
     _serve_packages(lab)
     with ThreadPoolExecutor(4) as pool:
         keys = list(pool.map(partial(seed, image=tree, authorized=authorized), lab.nodes))

@@ -179,6 +179,7 @@ class Node:
             "--system-call-filter=@memlock",
             f"--capability={','.join('CAP_' + name.upper() for name in CAPABILITIES)}",
             *(f"--bind={device}" for device in devices),
+            f"--bind={self.lab.shared}:/export/shared",
         ]
         detach(argv, self.console)
 

@@ -277,6 +277,19 @@ OPS = {
 }  # fmt: skip
 
 
+#: Programs that an op runs in a process of its own, sent only when they are needed: {name: source}.
+PROGRAMS = {}  # type: dict[str, str]
+
+
+def extend(parts, programs):
+    """Learn further ops: each part is the source of a module that defines ``OPS``, and may use us as ``AGENT``."""
+    PROGRAMS.update(programs)
+    for name, source in sorted(parts.items()):
+        space = {"__name__": name, "AGENT": globals()}
+        exec(compile(source, "ddlcheck-" + name, "exec"), space)  # noqa: S102 - it came the way we did
+        OPS.update(space["OPS"])
+
+
 def gather(wants, seconds):
     """Answer all wants at once; what is not answered in time is late, and says so."""
     answers = {}
@@ -380,6 +393,7 @@ def main(stdin):
     nonce = request["nonce"]
     frame(nonce, "hello", {"time": STARTED, "python": sys.version.split()[0]})
     threading.Thread(target=watch, args=(stdin,), daemon=True).start()
+    extend(request.get("parts", {}), request.get("programs", {}))
     if "wants" in request:
         frame(nonce, "answers", gather(request["wants"], request["deadline"]))
     elif "put" in request:

@@ -6,7 +6,7 @@ import os
 import pwd
 import resource
 
-from ddlcheck.probes import agent
+from ddlcheck.probes import agent, parts
 from ddlcheck.wants import Answer
 
 TYPE_CHECKING = False
@@ -28,6 +28,9 @@ def gather(wanted: Mapping[str, Want], seconds: float) -> dict[str, Answer]:
     """Answer wants in this very process: ``{key: want}`` to ``{key: Answer}``."""
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     agent.SESSION.update(soft=_kib(soft), hard=_kib(hard), user=pwd.getpwuid(os.geteuid()).pw_name)
+    more = parts.needed(wanted)
+    if more:
+        agent.extend(more["parts"], more["programs"])  # type: ignore[no-untyped-call]
     got = agent.gather(dict(wanted), seconds)  # type: ignore[no-untyped-call]  # it runs on Python 3.6
     answers = {key: Answer.from_json(record) for key, record in got.items()}
     for key, want in wanted.items():

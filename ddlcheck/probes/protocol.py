@@ -24,6 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ddlcheck.errors import NodeError
+from ddlcheck.probes import parts
 from ddlcheck.wants import Answer
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Conversation:
 def ask(pipe: Pipe, wants: Mapping[str, Want], *, password: str = "", deadline: float) -> dict[str, Answer]:
     """Gather wants over a pipe: ``{key: want}`` to ``{key: Answer}``; raises `NodeError`."""
     # The agent gives up first, so that what it has by then still reaches us.
-    request = {"wants": dict(wants), "deadline": max(1.0, deadline - 3.0)}
+    request = {"wants": dict(wants), "deadline": max(1.0, deadline - 3.0), **parts.needed(wants)}
     talk = Conversation(pipe, request, password=password, deadline=deadline)
     hello = talk.hello()
     answers = talk.answers()
