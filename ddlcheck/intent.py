@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: The form of a saved intent; another one is refused, never guessed at.
 VERSION = 1
+#: What one node has to know of the others: their names and addresses.
+NAMING = ("hostname_policy", "hostname_fabric_name", "hosts_file_address", "interfaces_fabric_address")
 
 
 class Intent:
@@ -36,6 +38,40 @@ class Intent:
             raise NotSeen(
                 f"the intent says nothing of {name}: another version of ddlcheck kept it; keep it anew"
             ) from None
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Every declared variable of the node, defaults included."""
+        return self._values
+
+    def naming(self) -> dict[str, Any]:
+        """Return what a node that judges itself has to know of the cluster: names and addresses, a row a node."""
+        rows = [[name, *(str(values[field]) for field in NAMING)] for name, values in self.cluster.items()]
+        return {"fields": list(NAMING), "nodes": rows}
+
+    @classmethod
+    def of_naming(cls, node: str, values: Mapping[str, Any], naming: Mapping[str, Any]) -> Intent:
+        """Return the intent of a node that knows only names and addresses of the others.
+
+        Raises ``KeyError``, ``TypeError`` or ``ValueError`` on another form.
+        """
+        fields = [str(field) for field in naming["fields"]]
+        cluster: dict[str, Mapping[str, Any]] = {}
+        for name, *row in naming["nodes"]:
+            if not isinstance(name, str) or len(row) != len(fields):
+                raise ValueError(name)
+            cluster[name] = dict(zip(fields, map(str, row)))
+        if node in cluster:
+            cluster[node] = values
+        return cls(node, values, cluster)
+
+    def digest(self) -> str:
+        """Return the digest of all that is declared: equal promises have equal digests, wherever they are kept."""
+        import hashlib  # noqa: PLC0415 - the node gate only compares digests
+        import json  # noqa: PLC0415
+
+        body = {"node": self.node, "values": dict(self._values), "naming": self.naming()}
+        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def of(self, node: str) -> Intent:
         """Return the intent of another node of the cluster."""

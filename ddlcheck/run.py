@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ddlcheck import checks as all_checks
 from ddlcheck import wants as W  # noqa: N812 - read as the vocabulary it is
 from ddlcheck.errors import NodeError, NotSeen, UsageError
+from ddlcheck.judging.one import crashed as _crashed
+from ddlcheck.judging.one import judge as _one
+from ddlcheck.judging.one import stamp as _stamp
 from ddlcheck.verdict import Status, Verdict
 
 if TYPE_CHECKING:
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
     Ask = Callable[[Node, Mapping[str, W.Want], float], dict[str, W.Answer]]
     #: What came back from each node: answers by want key, or why there are none.
     Gathered = dict[str, dict[str, W.Answer] | NodeError]
-
-#: Wants that a later stage answers, not the agent.
-STAGED = ("rank", "fabric", "shared")
 
 
 def select(only: str = "", skip: str = "") -> dict[str, Check]:
@@ -84,7 +84,7 @@ def gather(
     def one(node: Node) -> dict[str, W.Answer] | NodeError:
         if stop.is_set():
             return NodeError("interrupted", "not asked: interrupted")
-        agent = {key: want for key, want in wanted[node.name].items() if want["op"] not in STAGED}
+        agent = {key: want for key, want in wanted[node.name].items() if want["op"] not in W.STAGED}
         try:
             return ask(node, agent, timeout)
         except NodeError as exc:
@@ -209,20 +209,6 @@ def _pick(check: Check, intent: Intent, got: Mapping[str, W.Answer]) -> Seen:
     return {name: got.get(W.key(want), missing) for name, want in check.wants(intent).items()}
 
 
-def _one(promise: str, check: Check, node: str, seen: Seen, intent: Intent) -> Verdict:
-    begun = time.perf_counter()
-    try:
-        verdict = check.judge(seen, intent)
-        if not isinstance(verdict, Verdict):
-            verdict = _crashed(TypeError("it returned no verdict"))
-    except NotSeen as exc:
-        verdict = Verdict(Status.UNKNOWN, str(exc), cause="what this promise is judged by could not be seen")
-    except Exception as exc:  # noqa: BLE001 - a judge that crashes has not judged
-        verdict = _crashed(exc)
-    took = (time.perf_counter() - begun) * 1000
-    return _stamp(verdict, promise, (node,), took + max((a.ms for a in seen.values()), default=0.0))
-
-
 def _together(promise: str, check: Any, seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> list[Verdict]:  # noqa: ANN401
     begun = time.perf_counter()
     try:
@@ -235,20 +221,6 @@ def _together(promise: str, check: Any, seen: Mapping[str, Seen], intents: Mappi
         verdicts = [_crashed(exc)]
     took = (time.perf_counter() - begun) * 1000
     return [_stamp(v, promise, v.nodes or tuple(seen), took) for v in verdicts]
-
-
-def _stamp(verdict: Verdict, promise: str, nodes: tuple[str, ...], ms: float) -> Verdict:
-    verdict.promise, verdict.nodes, verdict.ms = promise, nodes, ms
-    return verdict
-
-
-def _crashed(exc: Exception) -> Verdict:
-    return Verdict(
-        Status.UNKNOWN,
-        f"the judge failed: {type(exc).__name__}: {exc}"[:300],
-        cause="a bug in this check, or output of a form that it does not know",
-        evidence={"exception": type(exc).__name__},
-    )
 
 
 #: What to do about a node that cannot be asked.

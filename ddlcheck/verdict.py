@@ -5,15 +5,53 @@ Plain classes: importing ``dataclasses`` costs more than a whole node gate may t
 
 from __future__ import annotations
 
-import enum
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from enum import IntEnum
     from typing import Any
+else:
+
+    class _Members(type):
+        """What of ``enum`` is used here: importing it costs half of what starting Python does."""
+
+        def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
+            made = {key: value for key, value in body.items() if type(value) is int}
+            new = super().__new__(cls, name, bases, {k: v for k, v in body.items() if k not in made})
+            new.by_name = {}
+            for key, value in made.items():
+                member = int.__new__(new, value)
+                member.name, member.value = key, value
+                setattr(new, key, member)
+                new.by_name[key] = member
+            return new
+
+        def __iter__(cls) -> Iterator[IntEnum]:
+            return iter(cls.by_name.values())
+
+        def __len__(cls) -> int:
+            return len(cls.by_name)
+
+        def __getitem__(cls, name: str) -> IntEnum:
+            return cls.by_name[name]
+
+    class IntEnum(int, metaclass=_Members):
+        """An int with a name; a value that is no member's is refused."""
+
+        def __new__(cls, value: int) -> IntEnum:  # noqa: D102, PYI034 - a member, made before
+            for member in cls.by_name.values():
+                if member == value:
+                    return member
+            raise ValueError(f"{value!r} is not a valid {cls.__name__}")
+
+        def __repr__(self) -> str:
+            return f"<{type(self).__name__}.{self.name}: {self.value}>"
+
+        def __reduce__(self) -> tuple[type, tuple[int]]:
+            return type(self), (int(self),)
 
 
-class Status(enum.IntEnum):
+class Status(IntEnum):
     """What may be said of a promise, from good to bad: ``max`` of several is the one to report."""
 
     SKIP = 0  # not judged, and the verdict says why

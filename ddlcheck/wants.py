@@ -7,8 +7,6 @@ want the same thing are served by one look. An `Answer` is what the node said; r
 
 from __future__ import annotations
 
-import json
-
 from ddlcheck.errors import NotSeen
 
 TYPE_CHECKING = False
@@ -87,6 +85,39 @@ def session() -> Want:
     return {"op": "session"}
 
 
+def stat(*paths: str) -> Want:
+    """Ask what paths are, links followed; ``data`` is ``{path: record}``.
+
+    A record is ``{"kind": "file" | "directory" | …, "link": bool, "mode": "0644", "uid": int, "gid": int,
+    "size": bytes, "mtime": seconds}``, or ``{"why": str, "err": str}``.
+    """
+    return {"op": "stat", "paths": list(paths)}
+
+
+def space(*paths: str) -> Want:
+    """Ask for the file systems that hold paths, in KiB and inodes; ``data`` is ``{path: record}``.
+
+    A record is ``{"size": n, "free": n, "used": n, "files": n, "files_free": n}``, or ``{"why": str, "err": str}``.
+    """
+    return {"op": "space", "paths": list(paths)}
+
+
+def processors() -> Want:
+    """Ask how many processors are online; ``data`` is ``{"sockets": n, "cores": n, "threads": n}``."""
+    return {"op": "processors"}
+
+
+#: Wants that a later stage of `ddlcheck cluster` answers; a node alone cannot.
+STAGED = ("rank", "fabric", "shared")
+#: Wants that start no process and ask no name service: the node gate answers them itself.
+QUICK = ("read", "read_all", "proc", "session", "now", "stat", "space", "processors")
+
+
+def slow(want: Want) -> bool:
+    """Whether the node gate takes what the background tier stamped of a want, because looking would take too long."""
+    return want["op"] not in (*QUICK, *STAGED)
+
+
 def now() -> Want:
     """Ask for the time: ``data`` is ``{"node": t, "after": t0, "before": t1}``, seconds since the epoch.
 
@@ -123,6 +154,8 @@ def rank() -> Want:
 
 def key(want: Want) -> str:
     """Return the want's identity: equal wants have equal keys."""
+    import json  # noqa: PLC0415 - the node gate knows its wants by their names, and counts milliseconds
+
     return json.dumps(want, sort_keys=True, separators=(",", ":"))
 
 

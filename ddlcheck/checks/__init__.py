@@ -5,9 +5,6 @@ A check is found by being here; this file is not edited to add one.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +21,8 @@ if TYPE_CHECKING:
 
         The first line of its docstring is the promise in the present tense. ``NO_ROLE: str`` says why no
         role mends it; ``DEFAULTS`` holds its variables where no role does; ``NODE_LOCAL = False``: one node alone
-        cannot prove it.
+        cannot prove it. ``TIER = "gate"``: the node gate judges it, with stamped answers to its slow wants; without
+        the word a check that has slow wants is judged as a whole in the background tier.
         ``judge_together(seen_by_node, intents)`` judges what spans nodes, and sees only nodes that answered.
         """
 
@@ -46,12 +44,16 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """Return the name of every check, sorted."""
+    import pkgutil  # noqa: PLC0415 - the node gate is told its checks, and counts milliseconds
+
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 def load(only: Iterable[str] | None = None) -> dict[str, Check]:
     """Import the named checks (every one by default), by name."""
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in (only or names())}
+    from importlib import import_module  # noqa: PLC0415
+
+    return {name: import_module(f"{__name__}.{name}") for name in (only or names())}
 
 
 def promise(check: Check) -> str:

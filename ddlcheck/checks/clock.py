@@ -145,7 +145,7 @@ def _running(got: Answer) -> list[str]:
     states = got.need(rc=None).split()
     if len(states) != len(DAEMONS):
         raise NotSeen(f"systemctl is-active: {(got.err or got.text).strip()[:100]}")
-    return [unit for unit, state in zip(DAEMONS, states, strict=True) if state == "active"]
+    return [unit for unit, state in zip(DAEMONS, states) if state == "active"]
 
 
 def _synchronised(seen: Seen, running: Sequence[str], files: Mapping[str, object]) -> bool | None:

@@ -91,7 +91,7 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
         except NotSeen:
             continue  # its own verdict says so
         answers.setdefault(mine, []).append(node)
-    return [v for name, column in zip(names, zip(*answers, strict=True), strict=True)
+    return [v for name, column in zip(names, zip(*answers))
             if (v := _odd(name, column, list(answers.values()), seen))]  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _odd(
 ) -> Verdict | None:
     """Return a verdict on the nodes that resolve a name unlike most; an empty answer was judged alone."""
     by: dict[tuple[str, ...], list[str]] = {}
-    for addresses, which in zip(column, nodes, strict=True):
+    for addresses, which in zip(column, nodes):
         if addresses:
             by.setdefault(addresses, []).extend(which)
     if len(by) < 2:  # noqa: PLR2004 - alike

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ddlcheck.intent import Intent
     from ddlcheck.wants import Answer, Wants
 
+#: The daemons' limits are read from /proc at once; the login shell's comes from the background tier.
+TIER = "gate"
 LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d/*.conf")
 PAM = tuple(f"/etc/pam.d/{name}" for name in (
     "sshd", "su", "su-l", "common-session", "common-session-noninteractive", "password-auth", "system-auth", "postlogin"
@@ -45,8 +47,9 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     """Compare every limit that was seen with the declared one; the lowest decides."""
     declared = str(intent["memlock_limit"])
     least = kib(declared)
-    who, soft, hard = _session(seen["session"])
-    found = {"ssh session": (soft, hard)}
+    who, asker, soft, hard = _session(seen["session"])
+    # The timer's service is started by nobody who starts ranks: its own limit is no rank's.
+    found = {asker: (soft, hard)} if asker != "service" else {}
     unmeasured = {}
     if "login" in seen:
         user = str(intent["ssh_mesh_user"])
@@ -63,6 +66,8 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         found["rank"] = (shown(ranked.get("memlock_soft")), shown(ranked.get("memlock_hard")))
     else:
         unmeasured["rank"] = f"not measured: {seen['rank'].err or seen['rank'].why or 'no answer'}"
+    if not found:
+        raise NotSeen("no process was seen whose limit could be judged")
     evidence: dict[str, Any] = {name: {"soft": s, "hard": h} for name, (s, h) in found.items()}
     evidence.update(unmeasured, user=who)
     low = [name for name, (s, _) in found.items() if kib(s) < least]
@@ -92,11 +97,13 @@ def _pair(text: str) -> tuple[str, str]:
     return shown(lines[0]), shown(lines[1])
 
 
-def _session(got: Answer) -> tuple[str, str, str]:
+def _session(got: Answer) -> tuple[str, str, str, str]:
+    """Return who asks, from what, and its soft and hard limit; the node gate asks from the process that started it."""
     data = got.need_data()
     if not isinstance(data, dict):
         raise NotSeen("the session's limits have an unknown form")
-    return str(data.get("user", ""))[:64], shown(data.get("soft")), shown(data.get("hard"))
+    asker = {"process": "this process", "service": "service"}.get(str(data.get("of")), "ssh session")
+    return str(data.get("user", ""))[:64], asker, shown(data.get("soft")), shown(data.get("hard"))
 
 
 def _daemons(data: Any) -> dict[str, tuple[str, str]]:  # noqa: ANN401 - JSON of a node

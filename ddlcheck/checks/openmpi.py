@@ -136,7 +136,7 @@ def _effective(said: Mapping[str, Sequence[str]], data: object, prefix: str) -> 
     own, files = f"{prefix.rstrip('/')}/etc/{FILE}", {str(path): str(text) for path, text in data.items()}
     # A package's /usr reads /etc/openmpi*; an installation of its own does not.
     paths = [own] if own in files else [path for path in sorted(files) if prefix == "/usr"]
-    env = {key.removeprefix("OMPI_MCA_"): value for key, value in _settings(said["env"]).items()}
+    env = {key[len("OMPI_MCA_") :]: value for key, value in _settings(said["env"]).items()}
     site = [(path, _settings(files[path].splitlines())) for path in paths]
     user = ("~/.openmpi/mca-params.conf", _settings(said["user"]))
     layers = (*site, user, ("the environment (OMPI_MCA_*)", env))

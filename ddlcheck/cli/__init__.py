@@ -86,6 +86,8 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError(f"there is no verb {words[0]!r}" + (f": did you mean {near.replace('_', '-')}?" if near else
                                                             f": one of {', '.join(verbs())}"))  # fmt: skip
     module = importlib.import_module(f"{__name__}.{verb}")
+    if hasattr(module, "main"):  # a verb that parses its own words
+        return int(module.main(words[1:]))
     parser = _Parser(prog=f"ddlcheck {words[0]}", description=module.HELP, epilog=_EPILOG, allow_abbrev=False)
     module.configure(parser)
     status: int = module.run(parser.parse_args(words[1:]))

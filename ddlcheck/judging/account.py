@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ddlcheck.judging.edges import SSH_FAILED
 from ddlcheck.verdict import Status, Verdict
 from ddlcheck.wants import run
 
@@ -45,6 +44,8 @@ def unseen(got: Answer, failed: Answer, user: str, node: str) -> Verdict | None:
     """Return the verdict on a session of the job user that failed for the account's sake; None if it did not."""
     if not failed.why and failed.rc in (0, None) and failed.text.strip():
         return None
+    from ddlcheck.judging.edges import SSH_FAILED  # noqa: PLC0415 - only a failure needs it
+
     cause, remedy = no_shell(got) or no_home(got), "inspect"
     if absent(failed.err) or absent(got.err):
         cause, remedy = f"there is no user {user} on {node}", "inventory"

@@ -11,21 +11,20 @@ from ddlcheck.errors import NotSeen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any, NamedTuple
+    from typing import Any
 
-    class Rule(NamedTuple):
-        """One line on memlock in one of pam_limits' files."""
 
-        path: str
-        line: int
-        domain: str
-        kind: str  # soft, hard, or - for both
-        value: str
-else:
-    from collections import namedtuple
+class Rule:
+    """One line on memlock in one of pam_limits' files; ``kind`` is soft, hard, or - for both.
 
-    # typing.NamedTuple without importing typing: the node gate counts milliseconds.
-    Rule = namedtuple("Rule", "path line domain kind value")  # noqa: PYI024
+    A plain class: importing what NamedTuple needs costs more than the node gate may take.
+    """
+
+    __slots__ = ("domain", "kind", "line", "path", "value")
+
+    def __init__(self, path: str, line: int, domain: str, kind: str, value: str) -> None:
+        self.path, self.line, self.domain, self.kind, self.value = path, line, domain, kind, value
+
 
 UNLIMITED = float("inf")
 CAP_SYS_RESOURCE = 24
@@ -169,7 +168,9 @@ def explain(
         return "the machine cannot raise its hard limit (no CAP_SYS_RESOURCE: a container)", "inspect"
     if shells:
         return "the session is older than the files: a kept connection (ControlMaster) has its old limit", "reconnect"
-    return "the daemon that starts ranks has an older limit than a fresh session: restart it", "memlock"
+    handed = "whoever started this process handed down its own limit: a job's ulimit, which Slurm propagates"
+    older = "the daemon that starts ranks has an older limit than a fresh session: restart it"
+    return (handed, "reconnect") if low == ["this process"] else (older, "memlock")
 
 
 def _hex(words: Sequence[str]) -> bool:

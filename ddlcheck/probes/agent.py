@@ -72,7 +72,7 @@ def become(user):
     """Return (preexec function, environment) for running as a user; looked up before the fork."""
     env = {"PATH": PATH, "LC_ALL": "C", "LANG": "C"}
     if user == "@session":
-        user = sys.argv[3]
+        user = SESSION["user"]
     if not user:
         env.update(HOME=os.path.expanduser("~"), USER=os.environ.get("USER", ""))
         return None, env
@@ -273,7 +273,7 @@ def op_now(want):
 
 OPS = {
     "read": op_read, "read_all": op_read_all, "run": op_run, "each": op_each, "proc": op_proc,
-    "resolve": op_resolve, "session": op_session, "now": op_now,
+    "resolve": op_resolve, "session": op_session, "now": op_now
 }  # fmt: skip
 
 

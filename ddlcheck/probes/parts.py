@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from ddlcheck.wants import Want
 
 #: Op: the module beside this one that answers it on the node.
-_PARTS = {"mount": "storage", "token": "storage"}
+_PARTS = {
+    "mount": "storage", "token": "storage", "stat": "quick", "space": "quick", "processors": "quick",
+}  # fmt: skip
 
 
 def needed(wants: Mapping[str, Want]) -> dict[str, dict[str, str]]:
