@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     mpi = here.find_mpi(args.mpirun)
     if mpi is None:
         raise UsageError(f"there is no program {args.mpirun}: name one with --mpirun, or apply role openmpi")
+    manager = source.hosts.manager if source.hosts.manager and here.knows(mpi, source.hosts.manager) else ""
     names = _env(args.env, given)
     looking = not (args.no_verify or args.print)
     began = time.monotonic()
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     command = options.for_command(given, args.command)
     if looking:
         status = _verify(precheck.Plan(
-            mpi, dict.fromkeys(source.hosts, dims.gpus), source.hosts, at_home, source.hosts.manager,
+            mpi, dict.fromkeys(source.hosts, dims.gpus), source.hosts, at_home, manager,
             layout.gpus_said(wanted, source.hosts) is not None, source.memlock,
         ), seen, time.monotonic() - began)  # fmt: skip
         if status != EXIT_READY:
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     folder = rundir.make(args.run_dir)
     folder.write(text_, dialect.hostfile(dict.fromkeys(source.hosts, dims.gpus)))
     line = dialect.compose(mpi, dialect.Job(
-        dims.ranks, str(folder.rankfile), str(folder.hostfile), command, names, source.hosts.manager,
+        dims.ranks, str(folder.rankfile), str(folder.hostfile), command, names, manager,
         _interface(args.interface or source.interface), _split(args.mpiarg),
     ), os.environ, here.libdir(mpi.prefix))  # fmt: skip
     copyable = shlex.join([*(["env", f"DDL_OPTIONS={given}"] if given.words else []), *line])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 HELP = "write a rank file: GPUs per host x hosts per rack x racks; or judge one (--check)"
 #: The slots of a host in a dry run that is not about slots.
 _MANY = 4096
+#: Open MPI up to here takes a rank file for an allocation; later ones do not.
+_RANKFILE_ALLOCATES = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +73,11 @@ def _write(args: argparse.Namespace) -> int:
     machines = _detected(names, args.cores) if args.detect else _declared(args)
     placed = rankfile.place(sizes, names, machines)
     stamp = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    notes = dialect.note(sizes.ranks, dict.fromkeys(names, sizes.gpus)) if _prrte(args.dialect) else []
+    notes = (
+        dialect.note(sizes.ranks, dict.fromkeys(names, sizes.gpus))
+        if _major(args.dialect) > _RANKFILE_ALLOCATES
+        else []
+    )
     head = [] if args.no_header else rankfile.header(sizes, names, machines, stamp, notes)
     written = rankfile.render(sizes, placed, head)
     if args.output:
@@ -81,11 +87,12 @@ def _write(args: argparse.Namespace) -> int:
     return 0
 
 
-def _prrte(wanted: str) -> bool:
+def _major(wanted: str) -> int:
+    """Return 4 or 5 for the kind of Open MPI that is meant; 0 where none is said and none is here."""
     if wanted != "auto":
-        return wanted == "5"
+        return int(wanted)
     found = here.find_mpi()
-    return found is not None and found.prrte
+    return 0 if found is None else 5 if found.prrte else _RANKFILE_ALLOCATES
 
 
 def _named(names: list[str], how: str | None) -> list[str]:
@@ -115,6 +122,8 @@ def _check(args: argparse.Namespace) -> int:
     source = sources.choose(args.host, args.inventory or args.what)
     file = rankcheck.parse(here.read_text(args.check))
     verdicts = rankcheck.judge(file, source.hosts, _known(args, file, list(source.hosts)), source.said)
+    if _major(args.dialect) == _RANKFILE_ALLOCATES:
+        verdicts += filter(None, [rankcheck.relative(file, source.hosts.manager)])
     verdicts += _dry_run(args, file, source)
     for verdict in verdicts:
         verdict.nodes = verdict.nodes or tuple(source.hosts)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 #: Seconds to connect, and for the whole answer of one node.
 CONNECT, DEADLINE = 5, 10.0
 _PARALLEL = 64
-_SSH_FAILED = 255
 
 
 def is_local(host: str) -> bool:
@@ -60,7 +59,8 @@ def ask(argv: Sequence[str], script: str, deadline: float = DEADLINE) -> Seen:
                 reason, said = "too much", f"the node sent more than {MAX_BYTES} bytes"
                 break
         else:
-            if pipe.status() == _SSH_FAILED:
+            # The script itself ends well: another status is ssh's (255), srun's or a login's that ends at once.
+            if pipe.status():
                 reason, said = _why(pipe.stderr())
     except NodeError as error:
         reason, said = error.reason, f"no answer within {deadline:g} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: Prefixes every shell and the loader search anyway: no ``--prefix`` for these.
 _USUAL = ("/usr", "/", "/usr/local")
 _SECONDS = 20.0
+#: What Open MPI's components that read an allocation are called.
+_COMPONENTS = {"slurm": {"slurm"}, "pbs": {"tm", "pbs"}}
 
 
 def carries(interface: str) -> bool:
@@ -57,6 +60,18 @@ def find_mpi(program: str = "mpirun") -> Mpi | None:
     prefix = _prefix(Path(found))
     # A bare name stays one, so that the printed line is the one a user would type.
     return open_mpi(said[1], str(Path(found).absolute()) if prefix else program, prefix)
+
+
+def knows(mpi: Mpi, manager: str) -> bool:
+    """Whether this mpirun learns the hosts from that resource manager by itself; what it does not say is a yes.
+
+    Debian's 4.1 was built without PBS's library: inside a PBS job it knows of one host, its own.
+    """
+    info = "prte_info" if mpi.prrte else "ompi_info"
+    beside = Path(mpi.program).with_name(info)
+    said = output([str(beside) if Path(mpi.program).is_absolute() else info])
+    found = set(re.findall(r"MCA ras: (\w+)", said[1])) if said and said[0] == 0 else set()
+    return not found or bool(found & _COMPONENTS[manager])
 
 
 def _prefix(mpirun: Path) -> str:

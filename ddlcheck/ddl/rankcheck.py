@@ -146,6 +146,18 @@ def _some(items: Iterable[object]) -> str:
     return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")  # noqa: PLR2004
 
 
+def relative(file: RankFile, manager: str) -> Verdict | None:
+    """Judge relative names (+n0) for Open MPI 4, which knows them only where a resource manager gave the hosts."""
+    names = [one.host for one in file.entries if re.match(r"\+[nN]", one.host)]
+    if manager or not names:
+        return None
+    return _fail(
+        f"host {_some(dict.fromkeys(names))}", "names of hosts",
+        "Open MPI 4 knows relative names only inside a resource manager's job, not from a host file",
+        relative=list(dict.fromkeys(names)),
+    )  # fmt: skip
+
+
 def _named(host: str, allocated: Mapping[str, int]) -> str:
     """Return what the allocation calls the host, as `orterun` and `prte` match it, or an empty string."""
     if host in allocated:

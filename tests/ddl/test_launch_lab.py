@@ -1,94 +1,13 @@
-"""Launches between nodes of a practice cluster, with every Open MPI that is here.
+"""Launches between nodes of a practice cluster, with Open MPI 4 and 5."""
 
-The nodes get Debian's Open MPI 4; Open MPI 5 is copied to them from where DDLCHECK_MPIRUN names it.
-"""
-
-import os
 import pathlib
-import subprocess
 
 import pytest
 
-from ddlcheck.lab import lifecycle
+from tests.ddl.nodes import REFUSED, at, must
 
 pytestmark = pytest.mark.lab
-ROOT = pathlib.Path(__file__).parents[2]
-#: What the verb imports on a node, beside ours.
-PACKAGES = ("ClusterShell", "paramiko", "yaml", "nacl", "bcrypt", "cryptography", "cffi", "invoke", "netifaces")
-FILES = ("_cffi_backend*.so", "_netifaces*.so", "paramiko-*.dist-info", "cryptography-*.dist-info")
 SAY = "echo $OMPI_COMM_WORLD_RANK $(hostname) $(grep Cpus_allowed_list /proc/self/status | cut -f2) $LD_LIBRARY_PATH"
-REFUSED = "The rankfile that was used claimed that a host was either not\nallocated"
-
-
-def at(lab, node, command, stdin=b""):
-    done = subprocess.run(lab.ssh(node, command), input=stdin, capture_output=True, check=False, timeout=300)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-def must(*words):
-    code, out, err = at(*words)
-    assert code == 0, err
-    return out
-
-
-def packed(folder, names):
-    return subprocess.run(["tar", "cz", "-C", str(folder), *names], capture_output=True, check=True).stdout
-
-
-def prepare(lab, five):
-    """Give the nodes a mesh, names, Open MPI, and the first one the verb."""
-    first = lab.nodes[0]
-    library = pathlib.Path(pytest.__file__).parents[1]
-    names = [name for name in PACKAGES if (library / name).is_dir()]
-    names += [path.name for pattern in FILES for path in library.glob(pattern)]
-    must(lab, first, "sudo mkdir -p /opt/ddl && sudo tar xz -C /opt/ddl", packed(ROOT, ["ddlcheck"]))
-    must(lab, first, "sudo tar xz -C /opt/ddl", packed(library, names))
-    key = must(lab, first, "ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519; cat .ssh/id_ed25519.pub").encode()
-    hosts = "".join(f"{n.address} {n.name}\n{n.fabric_address} {n.fabric_name}\n" for n in lab.nodes).encode()
-    for node in lab.nodes:
-        must(lab, node, "sudo apt-get install -y -q openmpi-bin")
-        must(lab, node, "cat >> .ssh/authorized_keys", key)
-        must(lab, node, "sudo sed -i /127.0.1.1/d /etc/hosts; sudo tee -a /etc/hosts", hosts)
-        if five:
-            folder = five.parents[1]
-            must(
-                lab,
-                node,
-                f"sudo mkdir -p {folder.parent}; sudo tar xz -C {folder.parent}",
-                packed(folder.parent, [folder.name]),
-            )
-    every = " ".join(name for node in lab.nodes for name in (node.name, node.fabric_name))
-    must(lab, first, f"ssh-keyscan -t ed25519 {every} >> .ssh/known_hosts")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Bring up two nodes of our own, since we change them; yield lab and launchers."""
-    named = next((word for word in os.environ.get("DDLCHECK_MPIRUN", "").split(":") if word), "")
-    five = pathlib.Path(named).absolute() if named else None
-    name = f"l{os.getpid() % 10**7}"
-    try:
-        lab = lifecycle.up(name, 2, lambda sentence: None)
-        prepare(lab, five)
-        yield lab, {4: "mpirun", 5: str(five) if five else ""}
-    finally:
-        lifecycle.down(name)
-
-
-@pytest.fixture(params=[4, 5])
-def launch(request, cluster):
-    """Return a function that runs `ddlcheck launch` on the first node."""
-    lab, programs = cluster
-    program = programs[request.param]
-    if not program:
-        pytest.fail("no Open MPI 5 here: `make` names one in DDLCHECK_MPIRUN")
-
-    def run(words, before=""):
-        line = f"{before} PYTHONPATH=/opt/ddl python3 -m ddlcheck launch --mpirun {program} {words}"
-        return at(lab, lab.nodes[0], line)
-
-    run.major, run.program, run.lab = request.param, program, lab
-    return run
 
 
 @pytest.mark.parametrize("names", ["minsky1,minsky2", "ib1,ib2"])
