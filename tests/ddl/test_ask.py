@@ -35,6 +35,14 @@ def test_what_ssh_says_is_told_apart(words, reason):
     assert (one.reason, one.error, one.reached) == (reason, words, False)
 
 
+def test_what_srun_says_is_kept_though_its_status_is_not_ssh_s():
+    one = ask.ask(
+        ["/bin/sh", "-c", "cat >/dev/null & echo 'srun: error: Unable to confirm allocation' >&2; exit 1"], ""
+    )
+    assert (one.reached, one.reason) == (False, "closed")
+    assert one.error == "srun: error: Unable to confirm allocation"
+
+
 def test_a_node_that_does_not_answer_is_given_up():
     began = time.monotonic()
     one = ask.ask(["/bin/sh", "-c", "trap '' TERM; sleep 60"], "", deadline=0.5)

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from tests.ddl.nodes import REFUSED, at, must
+from tests.ddl.nodes import PBS, REFUSED, SLURM, SRUN, at, must
 
 pytestmark = pytest.mark.lab
 
@@ -24,25 +24,8 @@ FILES = {
     "mixed.hosts": "minsky1 slots=2\nib2 slots=2\n",
     "nodefile": "minsky1\nminsky1\nminsky2\nminsky2\n",
     "agent": '#!/bin/sh\necho used >> /tmp/dialects/agent.log\nexec ssh "$@"\n',
-    # Stands where srun stands: the nodes of --nodelist, the rest is the command. Slurm tells each task its place.
-    "bin/srun": """#!/bin/sh
-exec 3<&0
-nodes=
-while [ $# -gt 0 ]; do case $1 in
-  -w) nodes=$2; shift 2;; --nodelist=*) nodes=${1#*=}; shift;; -*) shift;; *) break;; esac; done
-place=0
-for node in $(echo "$nodes" | tr , ' '); do
-  ssh -o BatchMode=yes "$node" "SLURM_JOBID=7 SLURM_STEPID=0 SLURM_NODEID=$place SLURM_PROCID=$place SLURM_LOCALID=0 $*" <&3 &
-  place=$((place + 1))
-done
-wait
-""",
+    "bin/srun": SRUN,
 }
-SLURM = (
-    "PATH=/tmp/dialects/bin:$PATH SLURM_JOBID=7 SLURM_JOB_ID=7 SLURM_NODELIST=minsky[1-2] SLURM_JOB_NODELIST=minsky[1-2] "
-    "SLURM_TASKS_PER_NODE='2(x2)' SLURM_JOB_NUM_NODES=2 SLURM_NNODES=2"
-)
-PBS = "PBS_NODEFILE=/tmp/dialects/nodefile PBS_ENVIRONMENT=PBS_BATCH PBS_JOBID=7.pbs"
 BY = {4: "--rankfile {}", 5: "--map-by rankfile:file={}"}
 ENV = "sh -c 'echo $OMPI_COMM_WORLD_RANK:$FROM_HEAD:$LD_LIBRARY_PATH'"
 

@@ -139,6 +139,14 @@ def test_other_forms_are_not(slot):
     assert rankcheck.parse(f"rank 0=a slot={slot}\n").entries == ()
 
 
+def test_relative_hosts_are_for_open_mpi_4_only_inside_a_job():
+    file = rankcheck.parse("rank 0=+n0 slot=0:0\nrank 1=+N0 slot=0:1\n")
+    found = rankcheck.relative(file, "")
+    assert (found.status, found.evidence["relative"]) == (Status.FAIL, ["+n0", "+N0"])
+    assert rankcheck.relative(file, "slurm") is None
+    assert rankcheck.relative(rankcheck.parse(ib()), "") is None
+
+
 def test_relative_hosts_are_counted_from_the_allocation():
     assert exit_status(judge("rank 0=+n0 slot=0:0\nrank 1=+n1 slot=0:0\n")) == 0
     assert worst(judge("rank 0=+n2 slot=0:0\n")).status is Status.FAIL

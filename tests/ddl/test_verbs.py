@@ -121,6 +121,13 @@ def test_a_right_file_is_ready_and_a_wrong_one_is_not(capsys):
     assert "FAIL" in capsys.readouterr().out
 
 
+def test_relative_names_are_wrong_for_open_mpi_4_alone(tmp_path):
+    file = tmp_path / "n.rf"
+    file.write_text("rank 0=+n0 slot=0:0\n")
+    words = ["rankfile", "--check", str(file), "-H", "localhost:1", "--sockets", "1", "--cores", "1", "--dialect"]
+    assert main([*words, "4"]) == 1
+
+
 def test_open_mpi_5_reads_the_file_too(fake, capsys):
     folder = fake("5.0.11")
     assert main(["rankfile", "--check", str(DATA / "4x2x1.rf"), "-H", "sys-89074:4,sys-89075:4"]) == 0
@@ -212,6 +219,18 @@ def test_inside_a_slurm_job_nothing_has_to_be_said(fake, monkeypatch):
     argv = (folder / "argv").read_text().split()
     assert argv[:3] == ["-n", "2", "--rankfile"]
     assert "--hostfile" not in argv
+
+
+@pytest.mark.parametrize(("asks", "hostfile"), [("slurm", True), ("slurm tm", False), ("", False)])
+def test_a_job_of_a_manager_that_this_mpirun_does_not_ask_gets_a_host_file(fake, monkeypatch, tmp_path, asks, hostfile):
+    folder = fake()
+    (tmp_path / "nodes").write_text("localhost\n")
+    monkeypatch.setenv("PBS_NODEFILE", str(tmp_path / "nodes"))
+    lines = "".join(f"echo '   MCA ras: {one} (MCA v2.1.0, API v2.0.0)'\n" for one in asks.split())
+    (folder / "ompi_info").write_text(f"#!/bin/sh\necho 'Open MPI v4.1.4'\n{lines}")
+    done = run("launch", "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert ("--hostfile" in (folder / "argv").read_text().split()) is hostfile
 
 
 def test_more_ranks_than_the_job_has_slots_stop_the_launch(fake, monkeypatch):
