@@ -56,8 +56,69 @@ def _mounts(value: Any) -> bool:  # noqa: ANN401 - YAML
     )
 
 
+_AMOUNT = r"[0-9]{1,15}(\.[0-9]+)?%?"
+
+
+def _names(pattern: str) -> Callable[[Any], bool]:
+    fits = _matches(pattern)
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _records(needed: str, **fields: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a rule for a list of dictionaries: one field each has to have, and what those that are known look like."""
+
+    def fits(value: Any) -> bool:  # noqa: ANN401 - YAML
+        return isinstance(value, list) and all(
+            isinstance(entry, dict) and needed in entry and all(k in fields and fields[k](v) for k, v in entry.items())
+            for entry in value
+        )
+
+    return fits
+
+
+def _list_of(kinds: tuple[type, ...]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(word, kinds) for word in value)
+
+
+_COUNT = (
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    "a whole number, 0 for any",
+)
+_KIB = (_number(0), "a number of KiB, 0 for any")
+_PATH, _FIT = _matches("/.*"), _matches(_AMOUNT)
+_FILESYSTEM = {
+    "path": _PATH, "type": _matches(r"\S+"), "source": _matches(r"\S+"), "options": _list_of((str,)),
+    "mounted": lambda value: isinstance(value, bool), "size_min": _FIT, "size_max": _FIT, "free_min": _FIT,
+    "used_max": _FIT, "inodes_free_min": _FIT,
+}  # fmt: skip
+_FILE = {
+    "path": _PATH, "kind": _matches("file|directory|character|block|fifo|socket|absent"),
+    "mode": _matches("[0-7]{3,4}"),
+    "uid": _matches("[0-9]+"), "gid": _matches("[0-9]+"), "size_min": _number(0),
+}  # fmt: skip
+_COMMAND = {
+    "run": lambda value: _list_of((str, int))(value) and bool(value), "status": _matches("[0-9]{1,3}"),
+    "output": _list_of((str,)),
+}  # fmt: skip
+_RESOURCES = {
+    **{f"resources_{name}": _COUNT for name in ("sockets", "cores", "threads")},
+    **{f"resources_{name}": _KIB for name in (
+        "memory_min", "memory_max", "memory_free_min", "swap_min", "swap_max", "swap_free_min")},
+    "resources_interfaces": (_names("[A-Za-z0-9][A-Za-z0-9_.:-]{0,14}"), "a list of network interfaces"),
+    "resources_services": (_names("[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}"), "a list of systemd services"),
+    "resources_filesystems": (
+        _records("path", **_FILESYSTEM),
+        f"a list of {{path, …}}, with any of {', '.join(_FILESYSTEM)}; amounts in KiB, or a share as '5%'",
+    ),
+    "resources_files": (_records("path", **_FILE), f"a list of {{path, …}}, with any of {', '.join(_FILE)}"),
+    "resources_commands": (
+        _records("run", **_COMMAND), f"a list of {{run: [word, …], …}}, with any of {', '.join(_COMMAND)}"
+    ),
+}  # fmt: skip
+
 #: Variable: (what fits, what it has to be).
 RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    **_RESOURCES,
     "memlock_limit": (_matches("unlimited|[1-9][0-9]{0,12}"), "a number of KiB, or the word unlimited"),
     "clock_max_spread": (_number(0, above=True), "a number of seconds above 0"),
     "fabric_min_bandwidth": (_number(0), "a number of MB/s, 0 for none"),

@@ -97,7 +97,8 @@ def stat(*paths: str) -> Want:
 def space(*paths: str) -> Want:
     """Ask for the file systems that hold paths, in KiB and inodes; ``data`` is ``{path: record}``.
 
-    A record is ``{"size": n, "free": n, "used": n, "files": n, "files_free": n}``, or ``{"why": str, "err": str}``.
+    A record is ``{"size": n, "free": n, "used": n, "files": n, "files_free": n, "at": path, "source": str,
+    "type": str, "options": str}``, or ``{"why": str, "err": str}``; the last four are of the mount that holds the path.
     """
     return {"op": "space", "paths": list(paths)}
 

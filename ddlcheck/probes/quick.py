@@ -61,14 +61,38 @@ def stat_of(path: str) -> "dict[str, object]":
     }  # fmt: skip
 
 
+MOUNTS = []  # type: list[bytes]
+
+
+def mount_of(path: str) -> "dict[str, str]":
+    """Return what is mounted at a path or nearest above it: ``{"at", "source", "type", "options"}``.
+
+    The table is read once, and searched as bytes: a node may have thousands of mounts.
+    """
+    if not MOUNTS:
+        MOUNTS.append(b"\n" + read_bytes("/proc/self/mounts", 64 << 20))
+    table, at = MOUNTS[0], os.fsencode(path).rstrip(b"/")
+    while True:
+        place = at.replace(b"\\", b"\\134").replace(b" ", b"\\040").replace(b"\t", b"\\011")
+        found = table.rfind(b" " + (place or b"/") + b" ")  # the last one is on top
+        if found >= 0:
+            line = (
+                table[table.rfind(b"\n", 0, found) + 1 : table.find(b"\n", found)].decode("utf-8", "replace").split(" ")
+            )
+            return {"at": os.fsdecode(at or b"/"), "source": line[0], "type": line[2], "options": line[3]}
+        if not at:
+            return {"at": "", "source": "", "type": "", "options": ""}
+        at = at.rpartition(b"/")[0]
+
+
 def space_of(path: str) -> "dict[str, object]":
-    """Return the size and the free space of a path's file system in KiB, and its inodes."""
+    """Return the size and the free space of a path's file system in KiB, its inodes, and what is mounted there."""
     found = os.statvfs(path)
     unit = found.f_frsize
-    return {
+    return dict({
         "size": found.f_blocks * unit // 1024, "free": found.f_bavail * unit // 1024,
         "used": (found.f_blocks - found.f_bfree) * unit // 1024, "files": found.f_files, "files_free": found.f_ffree,
-    }  # fmt: skip
+    }, **mount_of(path))  # fmt: skip
 
 
 def each_path(look: "Callable[[str], dict[str, object]]", paths: "list[str]") -> "dict[str, dict[str, object]]":
@@ -151,7 +175,7 @@ def processors() -> "dict[str, int]":
             core = list_of(read_text(place + "thread_siblings_list"))
         here = (package & left) or {min(left)}
         out["sockets"] += 1
-        out["cores"] += len(here) // max(1, len(core & online))
+        out["cores"] += -(-len(here) // max(1, len(core & online)))  # rounded up: a thread may be offline
         left -= here
     return out
 
