@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
 from ddlcheck.verdict import Status, Verdict
-from ddlcheck.wants import read_all
+from ddlcheck.wants import read_all, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ DEFAULTS: dict[str, Any] = {
     "fabric_shared_cores": False,
 }
 
+#: A daemon without room for its files hangs, or fails with words that do not say so: it is tried.
+_ROOM = (
+    'for d in "${TMPDIR:-/tmp}" /dev/shm; do t=$(mktemp "$d/.ddlcheck.XXXXXX" 2>&1) || { echo "$d: $t"; continue; }; '
+    'dd if=/dev/zero of="$t" bs=64k count=1 2>/dev/null || echo "$d: no room for 64 KiB"; rm -f "$t"; done; echo @end'
+)
 ALONE = "one node: no pair to judge"
 _PORTS = "/sys/class/infiniband/*/ports/*/state"
 _PARAMS = ("/etc/openmpi*/openmpi-mca-params.conf", "/usr/lib64/openmpi/etc/openmpi-mca-params.conf")
@@ -46,6 +51,7 @@ def wants(intent: Intent) -> Wants:
     return {
         "fabric": {"op": "fabric"},
         "ports": read_all(_PORTS),
+        "room": run("sh", "-c", _ROOM, user=str(intent["ssh_mesh_user"])),
         "params": read_all(*_PARAMS, f"{prefix}/etc/openmpi-mca-params.conf"),
     }
 
@@ -58,23 +64,15 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     declared = str(intent["openmpi_transport"])
     if part.get("nodes") == 1:
         return Verdict(Status.SKIP, ALONE, promised="pairs")
-    if part["build"]:
-        return Verdict(
-            Status.FAIL, f"the rank program was not built: {part['build']}", promised="a compiler for MPI programs",
-            cause="mpicc is missing on the node, or cannot write or compile", remedy="openmpi",
-            evidence={"build": part["build"]},
-        )  # fmt: skip
-    if part["unstarted"]:
-        return Verdict(
-            Status.FAIL, "no daemon starts here, even alone", promised="a rank on every node",
-            cause="the head cannot start Open MPI's daemon on the node, or it cannot call back (ssh, firewall, prefix)",
-            remedy="ssh_mesh", evidence={"unstarted": True},
-        )  # fmt: skip
-    if part["silent"]:
-        return Verdict(
-            Status.FAIL, "stopped answering during the run", promised="a rank that answers",
-            cause="the node or its rank hung in the middle of the run", remedy="inspect", evidence={"silent": True},
-        )  # fmt: skip
+    if (gone := _gone(part)) is not None:
+        full = _no_room(seen)
+        if full and not part.get("died"):
+            gone.cause, gone.remedy, gone.evidence["room"] = (
+                f"ranks have no room for their files: {full}",
+                "inspect",
+                full,
+            )
+        return gone
     if part["rank"] is None:
         raise NotSeen(str(part["failure"].get("cause", "")) or "no rank reported from this node")
     carrier = carriers.of(part["counters"])
@@ -104,6 +102,42 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     return verdict
 
 
+def _gone(part: Part) -> Verdict | None:
+    """Judge a node whose rank did not come, or did not stay."""
+    if part["build"]:
+        return Verdict(
+            Status.FAIL, f"the rank program was not built: {part['build']}", promised="a compiler for MPI programs",
+            cause="mpicc is missing on the node, or cannot write or compile, or what it makes cannot be executed",
+            remedy="openmpi", evidence={"build": part["build"]},
+        )  # fmt: skip
+    if part["unstarted"]:
+        why = part["unstarted"]
+        said = ": ".join(["no daemon starts here, even alone", *([why["text"]] if why["text"] else [])])
+        return Verdict(
+            Status.FAIL, said, promised="a rank on every node", cause=why["cause"], remedy=why["remedy"],
+            evidence={"unstarted": dict(why)},
+        )  # fmt: skip
+    if part.get("died"):
+        return Verdict(
+            Status.FAIL, f"its rank was ended by {part['died']}", promised="a rank that lives", remedy="inspect",
+            cause="something on the node killed the rank: out of memory, a limit, or a hand",
+            evidence={"died": part["died"]},
+        )  # fmt: skip
+    if part["silent"]:
+        return Verdict(
+            Status.FAIL, "stopped answering during the run", promised="a rank that answers",
+            cause="the node or its rank hung in the middle of the run", remedy="inspect", evidence={"silent": True},
+        )  # fmt: skip
+    return None
+
+
+def _no_room(seen: Seen) -> str:
+    """Return what a file could not be written to; empty where that was not seen."""
+    got = seen.get("room")
+    lines = got.text.splitlines() if got is not None and not got.why else []
+    return lines[0][:200] if lines[-1:] == ["@end"] and len(lines) > 1 else ""
+
+
 def _promised(transport: str) -> str:
     return "any transport" if transport == "any" else f"bytes over {transport}"
 
@@ -131,8 +165,9 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
         return [Verdict(Status.SKIP, ALONE, promised="pairs", nodes=nodes)]
     first = parts[nodes[0]]
     if not any(part["pairs"] for part in parts.values()) and not any(part["hung"] for part in parts.values()):
-        return [_nothing(nodes, first)]
-    out = [*pairs.twins(parts), *pairs.hung(parts), *pairs.wrong(parts), *pairs.missing(parts)]
+        return list(pairs.versions(parts)) or [_nothing(nodes, first)]
+    out = [*pairs.twins(parts), *pairs.names(parts), *pairs.versions(parts)]
+    out += [*pairs.hung(parts), *pairs.wrong(parts), *pairs.missing(parts)]
     out += device.judge(parts, {node: bool(intent["openmpi_cuda"]) for node, intent in intents.items()})
     # Not above: numpy costs more than judging a node.
     from ddlcheck.judging import slow  # noqa: PLC0415

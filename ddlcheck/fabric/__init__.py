@@ -34,11 +34,12 @@ class Measurement:
     ``pairs``: ``{"a", "b", "rail", "round", "pass", "lat": [{"size", "n", "median", "p99", "min"}], "bw":
     [{"size", "ab", "ba", "both"}], "bad", "at", "via": [device of a, of b]}``; microseconds for half a round
     trip, MB/s (10^6 bytes), ``both`` the sum of both directions. ``ranks``: ``{node: {"host", "memlock_soft",
-    "memlock_hard", "mpi", "stack", "links": {device: its rate file}}}``.
+    "memlock_hard", "mpi", "stack", "links": {device: its rate file}, "addresses"}}``.
     ``counters``: ``{node: {phase: {"payload", "moved": {device: [sent, received]}}}}``.
     ``device``: ``{node: {"state", "peer", "why", …}}`` of the exchange of device buffers, where it was asked for.
-    ``unstarted``: nodes on which a daemon does not start even alone. ``hung``: ``{"a", "b",
-    "during", "by": [nodes that said so]}``. ``builds``: ``{node: why}``.
+    ``unstarted``: nodes on which a daemon does not start even alone, ``{node: {"cause", "remedy", "text"}}``.
+    ``hung``: ``{"a", "b", "during", "by": [nodes that said so]}``. ``builds`` and ``died``: ``{node: why}``.
+    ``libraries``: ``{node: what the MPI library calls itself}``.
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:
@@ -48,9 +49,11 @@ class Measurement:
         self.counters: dict[str, dict[str, Any]] = {}
         self.hung: list[dict[str, Any]] = []
         self.silent: list[str] = []
-        self.unstarted: list[str] = []
+        self.unstarted: dict[str, dict[str, str]] = {}
         self.device: dict[str, dict[str, Any]] = {}
         self.builds: dict[str, str] = {}
+        self.died: dict[str, str] = {}
+        self.libraries: dict[str, str] = {}
         self.notes: list[str] = []
         self.command: list[str] = []
         self.talk = ""
@@ -87,8 +90,10 @@ class Measurement:
                 "pairs": mine[node],
                 "hung": hung[node],
                 "silent": node in self.silent,
-                "unstarted": node in self.unstarted,
+                "unstarted": self.unstarted.get(node),
                 "device": self.device.get(node, {}),
+                "library": self.libraries.get(node, ""),
+                "died": self.died.get(node, ""),
                 "build": self.builds.get(node, ""),
                 "rank": self.ranks.get(node),
                 "counters": self.counters.get(node, {}),

@@ -29,9 +29,11 @@ if [ ! -x "$program" ]; then
   trap - EXIT
 fi
 if [ $# -eq 0 ]; then
-  printf '@ddlcheck@ {"t":"built","rank":%s,"host":"%s"}\n' \
-    "${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:--1}}}" "$(uname -n)"
+  # A folder that is mounted noexec, or a library that is not there, shows here and not in the middle of a launch.
+  said=$("$program" try 2>&1) || fail "cannot execute $program: $said"
+  printf '@ddlcheck@ {"t":"built","rank":%s,"host":"%s","mpi":"%s"}\n' \
+    "${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:--1}}}" "$(uname -n)" \
+    "$(printf %s "$said" | tr '\n\t"\\' "    " | cut -c 1-120)"
   exit 0
 fi
 exec "$program" "$@"
-fail "cannot execute $program"

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: What is said where nothing is known.
+UNKNOWN = "the launch failed"
 _FULL = "the temporary directory (/tmp or TMPDIR) of {node} is full or cannot be written"
 #: (pattern, cause, remedy): the remedy is a role, or one of `ddlcheck.verdict.VERBS`.
 _CAUSES: tuple[tuple[str, str, str], ...] = (
@@ -85,7 +87,7 @@ def classify(talk: str) -> dict[str, str]:
                         said = cause.replace("{node}", _node(lines, pattern, at))
                         shown = _paragraph(lines, at) if line_wise else shown
                     return {"cause": said, "remedy": remedy, "text": " ".join(shown.split())[:300]}
-    return {"cause": "the launch failed", "remedy": "inspect", "text": _telling(lines)[:300]}
+    return {"cause": UNKNOWN, "remedy": "inspect", "text": _telling(lines)[:300]}
 
 
 def _node(lines: Sequence[str], pattern: re.Pattern[str], at: int) -> str:

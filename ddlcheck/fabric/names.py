@@ -20,7 +20,7 @@ class Names:
         self.collector = collector
         self.note = ""
         events = collector.events
-        said = {e["rank"] // per_node: e["host"] for kind in ("built", "born", "rank") for e in events[kind]}
+        said = {e["rank"] // per_node: e["host"] for kind in ("built", "build", "born", "rank") for e in events[kind]}
         known: dict[str, str] = {}
         for node in nodes:
             for name in (node, hosts[node]):
@@ -57,6 +57,9 @@ class Names:
                 out.pairs.append(_record(event, pair, number, event["a"] % self.per_node, turned=turned))
         self._counters(out)
         self._hung(out)
+        for rank, signal in self.collector.killed():
+            if node := self.of(rank):
+                out.died[node] = signal
         lost = {node for e in events["silent"] if (node := self.of(e["rank"]))} | self._mute()
         out.silent.extend(sorted(lost - set(out.silent)))
         if self.collector.dropped:
@@ -70,7 +73,11 @@ class Names:
                 out.ranks.setdefault(node, {}).update(facts)
         for event in self.collector.events["links"]:
             if node := self.of(event["rank"]):
-                out.ranks.setdefault(node, {})["links"] = event["links"]
+                facts = {"links": event["links"], "addresses": event["addresses"]}
+                out.ranks.setdefault(node, {}).update(facts)
+        for event in self.collector.events["built"]:
+            if node := self.of(event["rank"]):
+                out.libraries[node] = event["mpi"]
 
     def _counters(self, out: Measurement) -> None:
         by_node: dict[str, list[Event]] = {}

@@ -22,6 +22,7 @@ class Options:
         window: int = 16,
         per_node: int = 1,
         patience: float = 10.0,
+        start: float = 60.0,
         time_budget: float = 600.0,
         pairs: str = "",
         seed: int = 0,
@@ -43,6 +44,8 @@ class Options:
         self.window = window
         self.per_node = per_node
         self.patience = patience
+        # In which every daemon has to come and the program to be built.
+        self.start = start
         self.time_budget = time_budget
         self.pairs = pairs
         self.seed = seed

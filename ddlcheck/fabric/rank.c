@@ -14,10 +14,13 @@
  * only when it asks, which is after its own pair is done, so that it is not disturbed while it measures.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <mpi.h>
+#include <net/if.h>
 #if defined(OPEN_MPI) && defined(__has_include)
 #if __has_include(<mpi-ext.h>)
 #include <mpi-ext.h> /* MPIX_Query_cuda_support */
@@ -207,6 +210,7 @@ static void read_line(const char *path, char *out, size_t room) {
 }
 /* What each link says it can carry, in its own words. A virtual interface (veth, bridge) invents its speed, and
  * Soft-RoCE its rate: neither is a cable, so they are left out. */
+/* And which addresses there are to be offered: a bridge of containers has the same one on every node. */
 static size_t add_link(char *text, size_t n, size_t room, const char *name, const char *path, const char *unit) {
   char value[64];
   read_line(path, value, sizeof value);
@@ -214,7 +218,7 @@ static size_t add_link(char *text, size_t n, size_t room, const char *name, cons
   return n + snprintf(text + n, room - n, "%s\"%.60s\":\"%.60s%s\"", n ? "," : "", name, value, unit);
 }
 static void say_links(void) {
-  char text[LINE - 300] = "", path[700], label[64];
+  char text[LINE / 2] = "", path[700], label[64];
   size_t n = 0;
   DIR *all = opendir("/sys/class/net");
   for (struct dirent *d; all && (d = readdir(all));) {
@@ -243,7 +247,18 @@ static void say_links(void) {
     if (list) closedir(list);
   }
   if (all) closedir(all);
-  say("{\"t\":\"links\",\"rank\":%d,\"links\":{%s}}", rank, text);
+  char addresses[LINE / 3] = "", address[INET_ADDRSTRLEN];
+  struct ifaddrs *list = NULL;
+  size_t m = 0;
+  if (!getifaddrs(&list))
+    for (struct ifaddrs *i = list; i && m < sizeof addresses - 100; i = i->ifa_next) {
+      if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || !(i->ifa_flags & IFF_UP) || i->ifa_flags & IFF_LOOPBACK) continue;
+      snprintf(label, sizeof label, "%.50s", i->ifa_name), clean(label);
+      inet_ntop(AF_INET, &((struct sockaddr_in *)i->ifa_addr)->sin_addr, address, sizeof address);
+      m += snprintf(addresses + m, sizeof addresses - m, "%s\"%s\":\"%s\"", m ? "," : "", label, address);
+    }
+  freeifaddrs(list);
+  say("{\"t\":\"links\",\"rank\":%d,\"links\":{%s},\"addresses\":{%s}}", rank, text, addresses);
 }
 static void look(devices *out) {
   static int no_ib = 0;
@@ -713,7 +728,7 @@ static void tell(int what, int k) {
     if (r != rank && !is_dead(r)) MPI_Isend(o, order_bytes, MPI_BYTE, r, TAG_HUB, MPI_COMM_WORLD, &outgoing[n++]);
   wait_for(n, outgoing, opt.patience);
 }
-static void listen(int r) {
+static void expect(int r) {
   MPI_Irecv(&reports[r], sizeof(report), MPI_BYTE, r, TAG_ARRIVE, MPI_COMM_WORLD, &arrivals[r]);
 }
 static void print_report(const report *p, int r) {
@@ -759,7 +774,7 @@ static void collect(const report *own, int k) {
   }
   free(due);
   for (int r = 0; r < size; r++)
-    if (r != rank && !is_dead(r)) listen(r);
+    if (r != rank && !is_dead(r)) expect(r);
 }
 static int hear(order *o, double seconds) {
   MPI_Request request;
@@ -792,7 +807,7 @@ static void run(void) {
     reports = calloc(size, sizeof *reports);
     for (int r = 0; r < size; r++) arrivals[r] = MPI_REQUEST_NULL;
     for (int r = 0; r < size; r++)
-      if (r != rank) listen(r);
+      if (r != rank) expect(r);
   }
   /* Step -1: is everybody there, and can the hub be reached? Nothing is measured in it. */
   for (int k = -1;; k++) {
@@ -893,6 +908,11 @@ int main(int argc, char **argv) {
   char soft[32], hard[32], version[MPI_MAX_LIBRARY_VERSION_STRING], net[64] = "", boot[64];
   int length;
   born = now();
+  if (argc == 2 && !strcmp(argv[1], "try")) { /* can it be executed, and with which library? No launcher is needed. */
+    MPI_Get_library_version(version, &length);
+    clean(version);
+    return puts(version) < 0;
+  }
   options(argc, argv);
   gethostname(host, sizeof host - 1), clean(host);
   getrlimit(RLIMIT_MEMLOCK, &limit);

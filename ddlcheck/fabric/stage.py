@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import time
+from collections import Counter
 from importlib import resources
 
 from ddlcheck.errors import NodeError
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 
 #: Launches of one run: each but the last died of something that was then left out.
 LAUNCHES = 4
-#: Seconds in which every daemon has to come and the program to be built, and more for every node: the head
-#: starts them 128 at a time, and a key exchange costs it up to 90 ms.
-START, START_PER_NODE = 60.0, 0.1
+#: Seconds more to start for every node: the head starts 128 at a time, and a key exchange costs it up to 90 ms.
+START_PER_NODE = 0.1
 #: Seconds a launcher has to end once its ranks did.
 DYING = 5.0
 #: Bytes of schedule an argument may hold; the kernel's limit for one argument is 128 KiB.
@@ -126,7 +126,7 @@ class _Run:
 
     def _start(self) -> bool:
         """Have every daemon start and every node build the program; say which does not."""
-        patience = START + START_PER_NODE * len(self.nodes)
+        patience = self.options.start + START_PER_NODE * len(self.nodes)
         begun = time.monotonic()
         collector = self._launch([], patience)
         names = Names(self.nodes, self.hosts, self.options.per_node, collector)
@@ -136,8 +136,9 @@ class _Run:
             self.start = time.monotonic() - begun
             return True
         self._fail(collector)
-        if not built and not self.out.builds:
-            self.out.unstarted += unstarted(self.files, self._one_daemon, self.hosts)
+        if not self.out.builds:
+            missing = {node: self.hosts[node] for node in self.nodes if node not in built}
+            self.out.unstarted |= unstarted(self.files, self._one_daemon, missing)
             self.progress(f"no daemon starts on {', '.join(self.out.unstarted)}" if self.out.unstarted else "")
         return False
 
@@ -147,11 +148,11 @@ class _Run:
         self.nodes = [node for node in self.nodes if node not in bad]
         return bool(bad) and len(self.nodes) > 1
 
-    def _one_daemon(self, path: str) -> list[str]:
+    def _one_daemon(self, path: str, program: Sequence[str]) -> list[str]:
         o, dialect = self.options, self.dialect
         assert dialect is not None  # noqa: S101 - `run` returned otherwise
         return mpirun.command(
-            dialect, ["true"], mpirun=o.mpirun, hostfile=path, ranks=1, interfaces=o.interfaces, agent=o.agent,
+            dialect, program, mpirun=o.mpirun, hostfile=path, ranks=1, interfaces=o.interfaces, agent=o.agent,
             root=self.root, extra=o.extra,
         )  # fmt: skip
 
@@ -186,7 +187,7 @@ class _Run:
             if not collector.events["rank"] or not collector.size:
                 self._fail(collector)
                 return
-            alive = [node for node in self.nodes if node not in lost]
+            alive = [node for node in self.nodes if node not in lost | self._stubborn()]
             progress_made = len(left) < len(todo) or len(alive) < len(self.nodes)
             if not left or not progress_made or time.monotonic() > self.end:
                 if left and collector.rc != 0:
@@ -198,10 +199,16 @@ class _Run:
             broken = {node for pair in self.out.hung for node in (pair["a"], pair["b"])}
             hub = next((i for i, node in enumerate(alive) if node not in broken), 0) * self.options.per_node
 
+    def _stubborn(self) -> set[str]:
+        """Return nodes that hung with two and worked with none: they would cost every launch that is left."""
+        worked = {node for pair in self.out.pairs for node in (pair["a"], pair["b"])}
+        hung = Counter(node for pair in self.out.hung for node in (pair["a"], pair["b"]))
+        return {node for node, count in hung.items() if count > 1 and node not in worked}
+
     def _left(self, todo: Iterable[tuple[str, str]], number: int) -> list[tuple[str, str]]:
         done = {(p["a"], p["b"]) for p in self.out.pairs if p["pass"] == number}
         done |= {(p["a"], p["b"]) for p in self.out.hung}
-        gone = set(self.out.silent)
+        gone = {*self.out.silent, *self._stubborn()}
         return [
             (a, b) for a, b in todo
             if (a, b) not in done and (b, a) not in done and a not in gone and b not in gone

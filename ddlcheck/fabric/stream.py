@@ -6,6 +6,7 @@ Nothing here trusts a line: it may be cut, interleaved with another, of the wron
 from __future__ import annotations
 
 import json
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ KEEP = 16 * 1024
 #: Every event, and the fields it must have.
 _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "build": {"rank": int, "host": str, "why": str},
-    "built": {"rank": int, "host": str},
+    "built": {"rank": int, "host": str, "mpi": str},
     "born": {"rank": int, "host": str, "memlock_soft": str, "memlock_hard": str, "stack": str},
     "rank": {"rank": int, "size": int, "host": str, "mpi": str},
     "pair": {"r": int, "a": int, "b": int, "lat": list, "bw": list, "bad": int, "at": int, "via": list},
@@ -32,7 +33,7 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "silent": {"rank": int, "hub": int, "r": int},
     "count": {"rank": int, "phase": str, "payload": int, "moved": dict},
     "error": {"rank": int, "why": str},
-    "links": {"rank": int, "links": dict},
+    "links": {"rank": int, "links": dict, "addresses": dict},
     "cuda": {"rank": int, "has": int, "device": str, "says": int, "why": str},
     "bye": {"rank": int},
     "exit": {"rc": int},
@@ -80,13 +81,20 @@ def _sound(event: Event) -> bool:
             and _device(event.get("dev"))
         )
     if event["t"] == "links":
-        return all(isinstance(x, str) for x in event["links"].values())
+        return all(isinstance(x, str) for key in ("links", "addresses") for x in event[key].values())
     if event["t"] == "count":
         return all(
             isinstance(x, list) and len(x) == 2 and all(_number(y) for y in x)  # noqa: PLR2004 - sent, received
             for x in event["moved"].values()
         )
     return True
+
+
+#: What mpirun and prterun say of a rank that a signal ended; SIGINT and SIGTERM are the launcher's own.
+_KILLED = re.compile(
+    r"noticed that process rank (\d{1,7}) with PID \d+ on node \S+ exited on\s+signal (\d+)( \([^)\n]{1,40}\))?"
+)
+_ASKED = ("2", "15")
 
 
 class Collector:
@@ -120,6 +128,11 @@ class Collector:
     def talk(self) -> str:
         """What the launcher said itself: the beginning and the end of it."""
         return self._first + ("[…]\n" + self._last if self._last else "")
+
+    def killed(self) -> list[tuple[int, str]]:
+        """Return (rank, signal) of ranks that the launcher saw die of one; not of those it ended itself."""
+        found = _KILLED.findall(self.talk)
+        return [(int(rank), f"signal {number}{name}") for rank, number, name in found if number not in _ASKED]
 
     @property
     def rc(self) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ddlcheck.verdict import Status, Verdict
 
 TYPE_CHECKING = False
@@ -10,6 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     Parts = Mapping[str, Mapping[str, Any]]
+
+
+#: The phases in which messages are larger than a packet, and what it means if only these hang.
+_BULK = ("one way", "both ways")
+_LARGE = "small messages pass and large ones do not: an MTU that not every port on the way has, or packets lost in bulk"
 
 
 def twins(parts: Parts) -> Iterator[Verdict]:
@@ -28,28 +35,101 @@ def twins(parts: Parts) -> Iterator[Verdict]:
 
 
 def hung(parts: Parts) -> Iterator[Verdict]:
-    """Pairs that did not get on; a node that gets on with nobody is named instead of its pairs."""
+    """Pairs that did not get on, and why: an address that several nodes offer, or else what their pairs show."""
+    found = list(_hung(parts))
+    if found and (address := next(_offered(parts), None)):
+        yield address
+        found = [verdict for verdict in found if not set(verdict.nodes) <= set(address.nodes)]
+    yield from found
+
+
+def _hung(parts: Parts) -> Iterator[Verdict]:
+    """Judge by pairs alone: a node that gets on with nobody is named instead of its pairs."""
     silent = {node for node, part in parts.items() if part["silent"]}  # judged by themselves
     pairs = [p for part in parts.values() for p in part["hung"] if p["a"] not in silent and p["b"] not in silent]
     partners: dict[str, set[str]] = {}
     for pair in pairs:
         partners.setdefault(pair["a"], set()).add(pair["b"])
         partners.setdefault(pair["b"], set()).add(pair["a"])
-    worked = {node for part in parts.values() for pair in part["pairs"] for node in (pair["a"], pair["b"])}
+    worked = _worked(parts)
     dead = {node for node, those in partners.items() if len(those) > 1 and node not in worked}
     for node in sorted(dead):
+        bulk = all(p["during"] in _BULK for p in pairs if node in (p["a"], p["b"]))
         yield Verdict(
             Status.FAIL, f"hangs with all of its {len(partners[node])} partners", promised="MPI between every pair",
-            nodes=(node,), remedy="inspect", evidence={"hung": sorted(partners[node])},
-            cause="the node's MPI traffic does not pass: a firewall on it, its port, or the wrong interface offered",
+            nodes=(node,), remedy="inspect",
+            evidence={"hung": sorted(partners[node]), "during": sorted({p["during"] for p in pairs})},
+            cause=_LARGE if bulk
+            else "the node's MPI traffic does not pass: a firewall on it, its port, or the wrong interface offered",
         )  # fmt: skip
     for pair in pairs:
         if pair["a"] not in dead and pair["b"] not in dead:
             yield Verdict(
                 Status.FAIL, f"{pair['a']} and {pair['b']} hang ({pair['during']})", promised="MPI between every pair",
                 nodes=(pair["a"], pair["b"]), remedy="inspect", evidence={"hung": [pair]},
-                cause="messages between the two do not pass, while both get on with others: a firewall rule or a route"
-                if {pair["a"], pair["b"]} <= worked else "messages between the two do not pass",
+                cause=_why(pair, {pair["a"], pair["b"]} <= worked),
+            )  # fmt: skip
+
+
+def _worked(parts: Parts) -> set[str]:
+    return {node for part in parts.values() for pair in part["pairs"] for node in (pair["a"], pair["b"])}
+
+
+def _why(pair: Mapping[str, Any], others: bool) -> str:  # noqa: FBT001 - whether both get on with others
+    if pair["during"] in _BULK:
+        return _LARGE
+    if others:
+        return "messages between the two do not pass, while both get on with others: a firewall rule or a route"
+    return "messages between the two do not pass"
+
+
+def versions(parts: Parts) -> Iterator[Verdict]:
+    """Compare the MPI libraries that ranks say they run: one that differs may work today, and corrupt tomorrow."""
+    by: dict[str, list[str]] = {}
+    for node, part in parts.items():
+        if library := part.get("library"):
+            by.setdefault(str(library), []).append(node)
+    if len(by) < 2:  # noqa: PLR2004 - all alike
+        return
+    usual = max(by, key=lambda text: len(by[text]))
+    for text, nodes in by.items():
+        if text != usual or 2 * len(by[usual]) <= sum(map(len, by.values())):
+            yield Verdict(
+                Status.FAIL, f"ranks run {text}", promised="one MPI everywhere", nodes=nodes, remedy="openmpi",
+                cause=f"the nodes run different versions of MPI: the others run {usual}" if text != usual
+                else "the nodes run different versions of MPI",
+                evidence={"mpi": text, "usual": usual},
+            )  # fmt: skip
+
+
+def names(parts: Parts) -> Iterator[Verdict]:
+    """Compare the names that machines answer to: where two are alike, a rank file means either."""
+    by: dict[str, dict[str, str]] = {}
+    for node, part in parts.items():
+        if part["rank"] and part["rank"].get("host"):
+            by.setdefault(str(part["rank"]["host"]), {})[node] = str(part["rank"].get("stack"))
+    for host, stacks in by.items():
+        if len(set(stacks.values())) > 1:
+            yield Verdict(
+                Status.FAIL, f"{len(stacks)} nodes answer to the name {host}", promised="a name of its own",
+                cause="these are different machines with one host name", remedy="hostname", nodes=stacks,
+                evidence={"host": host, "nodes": list(stacks)},
+            )  # fmt: skip
+
+
+def _offered(parts: Parts) -> Iterator[Verdict]:
+    """Look for an address that several nodes offer: a peer that connects to it reaches itself."""
+    by: dict[str, dict[str, str]] = {}
+    for node, part in parts.items():
+        for interface, address in ((part["rank"] or {}).get("addresses") or {}).items():
+            by.setdefault(str(address), {})[node] = str(interface)
+    for address, where in by.items():
+        if len(where) > 1:
+            interface = next(iter(where.values()))
+            yield Verdict(
+                Status.FAIL, f"{address} of {interface} lives on {len(where)} nodes", promised="an address of its own",
+                nodes=where, remedy="interfaces", evidence={"address": address, "interfaces": where},
+                cause=f"MPI may offer {interface}, whose address leads a peer to itself: name the interface to use",
             )  # fmt: skip
 
 
@@ -72,7 +152,13 @@ def missing(parts: Parts) -> Iterator[Verdict]:
     if rounds.get("planned") != rounds.get("of"):
         return
     known = {frozenset((p["a"], p["b"])) for part in parts.values() for p in (*part["pairs"], *part["hung"])}
-    asked = [n for n, part in parts.items() if part["rank"] and not part["silent"] and not part["unstarted"]]
+    # One that hung with two, and worked with none, is judged by itself.
+    hung = Counter(node for part in parts.values() for pair in part["hung"] for node in (pair["a"], pair["b"]))
+    dead = {node for node, count in hung.items() if count > 1} - _worked(parts)
+    asked = [
+        n for n, part in parts.items()
+        if part["rank"] and not part["silent"] and not part["unstarted"] and n not in dead
+    ]  # fmt: skip
     pairs = [(a, b) for i, a in enumerate(asked) for b in asked[i + 1 :] if frozenset((a, b)) not in known]
     if pairs:
         yield Verdict(

@@ -202,11 +202,77 @@ def test_a_launch_that_failed_says_why_and_is_no_pass():
     assert [(v.status, v.remedy) for v in together] == [(Status.FAIL, "ssh_mesh")]
 
 
-@pytest.mark.parametrize("field", ["silent", "unstarted"])
-def test_a_node_that_does_not_answer_fails_by_itself(field):
-    own, _ = judged(measured(**{field: ["n3"]}))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"silent": ["n3"]},
+        {"unstarted": {"n3": {"cause": "no daemon", "remedy": "ssh_mesh", "text": "orted: not found"}}},
+        {"died": {"n3": "signal 9 (Killed)"}},
+    ],
+)
+def test_a_node_that_does_not_answer_fails_by_itself(change):
+    own, _ = judged(measured(**change))
     assert own["n3"].status is Status.FAIL
     assert own["n2"].status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("/tmp: no room for 64 KiB\n@end\n", "/tmp: no room"),
+        ("@end\n", "no daemon"),
+        ("/tmp: cut", "no daemon"),
+        ("", "no daemon"),
+    ],
+)
+def test_a_daemon_that_does_not_start_for_want_of_room_says_where(text, word):
+    found = measured(unstarted={"n3": {"cause": "no daemon", "remedy": "ssh_mesh", "text": ""}})
+    part = json.loads(json.dumps(found.by_node()))["n3"]
+    intent = Intent("n3", {**fabric.DEFAULTS, "openmpi_transport": "any"})
+    verdict = fabric.judge({"fabric": Answer(data=part), "room": Answer(text=text)}, intent)
+    assert verdict.status is Status.FAIL
+    assert word in verdict.cause
+
+
+def test_two_machines_of_one_name_are_named_and_so_is_another_mpi():
+    found = measured(libraries={"n1": "4.1.4", "n2": "4.1.4", "n3": "5.0.11", "n4": "4.1.4"})
+    found.ranks["n2"]["host"] = "n1"
+    names, versions = failures(judged(found)[1])
+    assert (names.nodes, names.remedy) == (("n1", "n2"), "hostname")
+    assert (versions.nodes, versions.remedy) == (("n3",), "openmpi")
+    found.pairs, found.ranks, found.failure = [], {}, {"cause": "x", "remedy": "inspect", "text": ""}
+    assert [v.nodes for v in failures(judged(found)[1])] == [("n3",)], "it also explains why nothing was measured"
+
+
+def test_an_address_that_every_node_offers_explains_why_all_hang():
+    hung = [{"a": "n1", "b": n, "during": "hub", "by": [n]} for n in ("n2", "n3", "n4")]
+    found = measured(hung=hung, pairs=[])
+    for node, facts in found.ranks.items():
+        facts["addresses"] = {"eth0": f"10.0.0.{node[1]}", "docker0": "172.17.0.1"}
+    (bad,) = failures(judged(found)[1])
+    assert bad.seen == "172.17.0.1 of docker0 lives on 4 nodes"
+    assert bad.remedy == "interfaces"
+
+
+def test_an_address_on_several_nodes_is_no_finding_where_nothing_hangs():
+    found = measured()
+    for facts in found.ranks.values():
+        facts["addresses"] = {"docker0": "172.17.0.1"}
+    assert not failures(judged(found)[1])
+
+
+@pytest.mark.parametrize(("during", "word"), [("one way", "MTU"), ("both ways", "MTU"), ("handshake", "firewall")])
+def test_a_pair_that_hangs_on_large_messages_only_is_told_apart(during, word):
+    found = measured(hung=[{"a": "n2", "b": "n3", "during": during, "by": ["n2"]}])
+    found.pairs = [p for p in found.pairs if {p["a"], p["b"]} != {"n2", "n3"}]
+    (bad,) = failures(judged(found)[1])
+    assert word in bad.cause
+
+
+def test_pairs_of_a_node_that_was_left_out_because_it_hung_are_not_missed():
+    found = measured(5, hung=[{"a": n, "b": "n5", "during": "one way", "by": [n]} for n in ("n1", "n2")])
+    found.pairs = [p for p in found.pairs if p["b"] != "n5"]
+    assert [(v.status, v.nodes) for v in judged(found)[1] if v.status is not Status.PASS] == [(Status.FAIL, ("n5",))]
 
 
 def test_no_compiler_is_said_of_its_node():

@@ -12,9 +12,11 @@ from typing import Self
 
 AGENT = """#!/bin/sh
 # Stands where ssh stands: HOST COMMAND...
-host=$1
+host=$1 name=$1
 shift
-exec ip netns exec "$host" unshare --uts sh -c "hostname $host; $*"
+# What makes a node differ from the others: its PATH, or the name it answers to.
+[ ! -e "${0%/*}/$host.sh" ] || . "${0%/*}/$host.sh"
+exec ip netns exec "$host" unshare --uts sh -c "hostname $name; $*"
 """
 
 
@@ -89,6 +91,11 @@ class Namespaces:
         """Return the prefix that runs a command on a node."""
         script = f'hostname {name}; exec "$@"'
         return ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", script, "sh"]
+
+    def differs(self, name: str, script: str) -> None:
+        """Let a node's daemon start after ``script``; empty for no difference."""
+        path = self.directory / f"{name}.sh"
+        path.write_text(script) if script else path.unlink(missing_ok=True)
 
     def run(self, name: str, *argv: str) -> None:
         subprocess.run([*self.enter(name), *argv], check=True, capture_output=True)

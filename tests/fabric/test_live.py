@@ -1,5 +1,7 @@
 """MPI between nodes that are network namespaces: every fault is seen, and localised."""
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -8,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from ddlcheck.checks import fabric
+from ddlcheck.errors import NotSeen
 from ddlcheck.fabric.local import LocalHead
 from ddlcheck.fabric.options import Options
 from ddlcheck.fabric.stage import measure
+from ddlcheck.intent import Intent
 from ddlcheck.judging import blame, matrix, outliers
+from ddlcheck.verdict import Status
+from ddlcheck.wants import Answer
 from tests.fabric.namespaces import Namespaces
 
 pytestmark = pytest.mark.lab
@@ -27,6 +34,8 @@ def nodes(tmp_path_factory):
 def clean(nodes):
     yield nodes
     for name in nodes.names:
+        nodes.differs(name, "")
+        subprocess.run([*nodes.enter(name), "ip", "link", "del", "docker0"], check=False, capture_output=True)
         subprocess.run([*nodes.enter(name), "iptables", "-F"], check=False, capture_output=True)
         subprocess.run(
             [*nodes.enter(name), "tc", "qdisc", "del", "dev", "eth0", "root"], check=False, capture_output=True
@@ -37,7 +46,9 @@ def clean(nodes):
 
 def run(nodes, *, head=None, names=None, progress=lambda _: None, **more):
     hosts = names or {f"node{i + 1}": name for i, name in enumerate(nodes.names)}
-    options = Options(ms=30, patience=4, shared_cores=True, agent=str(nodes.agent), time_budget=90, **more)
+    options = Options(
+        ms=30, patience=4, shared_cores=True, agent=str(nodes.agent), time_budget=90, **{"start": 20, **more}
+    )
     head = head or LocalHead(prefix=nodes.enter(nodes.names[0]))
     return measure(head, hosts, options, progress=progress)
 
@@ -103,22 +114,115 @@ def test_a_node_that_stops_in_the_middle_is_named_and_the_others_are_measured(cl
     assert {frozenset(("node1", "node2")), frozenset(("node1", "node4")), frozenset(("node2", "node4"))} <= met(found)
 
 
-def test_a_killed_rank_is_no_pass(clean):
-    done = []
+class Killing(LocalHead):
+    """Kills what runs a program on a node, once, when a line holds the mark."""
 
-    class Killing(LocalHead):
-        def stream(self, argv, **more):
-            for line in super().stream(argv, **more):
-                if '"t":"rank"' in line and not done:
-                    for pid in clean.pids("ft2"):
-                        if Path(f"/proc/{pid}/comm").read_text().startswith("rank-"):
-                            done.append(pid)
+    def __init__(self, nodes, node, program, mark, **more):
+        super().__init__(prefix=nodes.enter(nodes.names[0]), **more)
+        self.nodes, self.node, self.program, self.mark = nodes, node, program, mark
+        self.killed = []
+
+    def stream(self, argv, **more):
+        for line in super().stream(argv, **more):
+            if self.mark in line and not self.killed:
+                for pid in self.nodes.pids(self.node):
+                    with contextlib.suppress(OSError):
+                        if Path(f"/proc/{pid}/comm").read_text().startswith(self.program):
                             os.kill(pid, signal.SIGKILL)
-                yield line
+                            self.killed.append(pid)
+            yield line
 
-    found = run(clean, head=Killing(prefix=clean.enter("ft1")))
-    assert done
-    assert any("launched again" in note for note in found.notes) or found.failure
+
+def judged(found):
+    """Return the failures, as the check has them: (status, nodes, cause)."""
+    declared = {**fabric.DEFAULTS, "openmpi_transport": "any", "openmpi_prefix": "/usr", "openmpi_cuda": False}
+    declared["fabric_shared_cores"] = True
+    intents = {node: Intent(node, declared, dict.fromkeys(found.nodes, declared)) for node in found.nodes}
+    seen = {node: {"fabric": Answer(data=part)} for node, part in json.loads(json.dumps(found.by_node())).items()}
+    out = []
+    for node, one in seen.items():
+        with contextlib.suppress(NotSeen):
+            verdict = fabric.judge(one, intents[node])
+            verdict.nodes = (node,)
+            out.append(verdict)
+    out += fabric.judge_together(seen, intents)
+    return [(v.nodes, f"{v.cause} | {v.seen}") for v in out if v.status is Status.FAIL]
+
+
+def test_a_rank_that_is_killed_in_the_middle_is_named_and_all_pairs_are_measured(clean):
+    head = Killing(clean, "ft2", "rank-", '"t":"pair"')
+    found = run(clean, head=head)
+    assert head.killed
+    assert len(met(found)) == 6
+    ((nodes, said),) = judged(found)
+    assert nodes == ("node2",)
+    assert "signal 9" in said
+
+
+def test_nothing_is_left_when_the_launcher_is_killed(clean):
+    head = Killing(clean, "ft1", "mpirun", '"t":"pair"')
+    run(clean, head=head)
+    assert head.killed
+    assert left_over(clean) == []
+
+
+def test_a_pair_between_which_large_packets_are_lost_is_named_with_the_mtu(clean):
+    large = ["-m", "length", "--length", "1500:65535", "-j", "DROP"]
+    clean.run("ft2", "iptables", "-A", "INPUT", "-p", "tcp", "-s", clean.address("ft3"), *large)
+    ((nodes, said),) = judged(run(clean))
+    assert nodes == ("node2", "node3")
+    assert "MTU" in said
+
+
+def test_a_node_to_which_large_packets_are_lost_is_named_with_the_mtu_though_nothing_starts(clean):
+    clean.run("ft3", "iptables", "-A", "INPUT", "-p", "tcp", "-m", "length", "--length", "1500:65535", "-j", "DROP")
+    found = run(clean, start=10)
+    assert {frozenset(("node1", "node2")), frozenset(("node1", "node4")), frozenset(("node2", "node4"))} == met(found)
+    ((nodes, said),) = judged(found)
+    assert nodes == ("node3",)
+    assert "MTU" in said
+
+
+def test_a_program_that_cannot_be_executed_is_said_of_its_node_and_the_others_are_measured(clean):
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")) + "/ddlcheck"
+    mount = f"hostname $name; mkdir -p {cache}; mount -t tmpfs -o noexec tmpfs {cache}"
+    clean.differs("ft3", f'exec ip netns exec "$host" unshare --uts --mount sh -c "{mount}; $*"')
+    found = run(clean)
+    assert len(met(found)) == 3
+    ((nodes, said),) = judged(found)
+    assert nodes == ("node3",)
+    assert "cannot execute" in said
+
+
+def test_two_nodes_of_one_name_are_named(clean):
+    clean.differs("ft3", "name=ft2")
+    ((nodes, said),) = judged(run(clean))
+    assert nodes == ("node2", "node3")
+    assert "one host name" in said
+
+
+def test_a_node_with_another_mpi_is_named(clean):
+    other = Path(os.environ["DDLCHECK_MPIRUN"]).parent
+    clean.differs("ft3", f"export PATH={other}:$PATH")
+    ((nodes, said),) = judged(run(clean))
+    assert nodes == ("node3",)
+    assert "different versions of MPI" in said
+
+
+def test_a_bridge_with_the_same_address_on_every_node_is_named_where_it_is_offered(clean):
+    for name in clean.names:
+        script = ("ip link add docker0 type bridge && ip link add vd0 type veth peer name vd1 && ip link set vd0 master docker0 up"
+                  " && ip link set vd1 up && ip addr add 172.17.0.1/16 dev docker0 && ip link set docker0 up")  # fmt: skip
+        clean.run(name, "sh", "-c", script)
+    try:
+        ((nodes, said),) = judged(run(clean))
+        assert nodes == ("node1", "node2", "node3", "node4")
+        assert "172.17.0.1 of docker0" in said
+        # Told which interface to use, MPI works.
+        assert len(met(run(clean, interfaces=["eth0"]))) == 6
+    finally:
+        for name in clean.names:
+            subprocess.run([*clean.enter(name), "ip", "link", "del", "vd0"], check=False, capture_output=True)
 
 
 def test_two_names_for_one_node_are_refused_or_noticed(clean):
