@@ -98,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
     names = _env(args.env, given)
     looking = not (args.no_verify or args.print)
     began = time.monotonic()
+    # What can be wrong about the words is said before anybody is asked.
+    interface, mpiargs = _interface(args.interface or source.interface), _split(args.mpiarg)
     seen = _ask(mpi, source) if looking or (layout.asks(wanted, source.hosts) and not args.no_verify) else {}
     at_home = seen.pop(_HERE, Seen({}))
     dims = layout.dims(wanted, source.hosts, seen)
@@ -117,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     folder.write(text_, dialect.hostfile(dict.fromkeys(source.hosts, dims.gpus)))
     line = dialect.compose(mpi, dialect.Job(
         dims.ranks, str(folder.rankfile), str(folder.hostfile), command, names, manager,
-        _interface(args.interface or source.interface), _split(args.mpiarg),
+        interface, mpiargs,
     ), os.environ, here.libdir(mpi.prefix))  # fmt: skip
     copyable = shlex.join([*(["env", f"DDL_OPTIONS={given}"] if given.words else []), *line])
     if args.print:
@@ -176,13 +178,17 @@ def _verify(plan: precheck.Plan, seen: dict[str, Seen], seconds: float) -> int:
 
 
 def _launch(line: list[str], folder: RunDir, more: dict[str, str]) -> int:
+    told: list[str] = []
     try:
-        code = stream.run(line, folder.log, {**os.environ, **more})
+        code = stream.run(line, folder.log, {**os.environ, **more}, told)
     except OSError as error:
         raise UsageError(f"{line[0]} does not start: {error.strerror}") from error
     if code:
         _say(f"mpirun ended with status {code}{_signal(code)}; its log is {folder.log}")
-        _explain(folder)
+        if told:
+            _say(f"it was ended by {told[0]}, which came from outside")
+        else:
+            _explain(folder)
     else:
         folder.remove()
     return code

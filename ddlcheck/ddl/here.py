@@ -119,6 +119,8 @@ def canonical(host: str) -> str:
 def write_whole(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all; raises `UsageError` when it cannot be."""
     temporary = ""
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory")
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False

@@ -73,8 +73,8 @@ def check_ranks(options: Options, ranks: int) -> None:
     if options.dims and prod(options.dims) != ranks:
         sizes = "x".join(str(size) for size in options.dims)
         raise UsageError(
-            f"-mode {options.mode}:{sizes} is for {prod(options.dims)} ranks, and {ranks} are launched; "
-            "DDL ends with 'invalid dim size'"
+            f"-mode {options.mode}:{sizes} is for {prod(options.dims)} ranks, "
+            f"and {ranks} {'is' if ranks == 1 else 'are'} launched; DDL ends with 'invalid dim size'"
         )
 
 

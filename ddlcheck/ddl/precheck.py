@@ -156,7 +156,7 @@ def _room(plan: Plan, host: str, one: Seen) -> Verdict:
 
     if slots and ranks > slots:
         cause = "a host that gets more ranks than slots is refused as oversubscribed"
-        return bad(Status.FAIL, f"{slots} slots", f"{ranks} ranks", cause, "inventory")
+        return bad(Status.FAIL, _many(slots, "slot"), _many(ranks, "rank"), cause, "inventory")
     try:
         cores = len({(core, socket) for _, core, socket, _ in cpus(one["lscpu"])})
     except NotSeen as error:
@@ -164,8 +164,14 @@ def _room(plan: Plan, host: str, one: Seen) -> Verdict:
         return bad(Status.UNKNOWN, str(error), f"{ranks} cores", cause, "inspect")
     if cores < ranks:
         cause = "more ranks than cores: Open MPI refuses to bind them"
-        return bad(Status.FAIL, f"{cores} cores", f"{ranks} ranks, each with cores of its own", cause, "inventory")
-    return Verdict(Status.PASS, f"{cores} cores for {ranks} ranks", promise="rankfile", evidence={"cores": cores})
+        return bad(Status.FAIL, _many(cores, "core"), f"{ranks} ranks, each with cores of its own", cause, "inventory")
+    return Verdict(
+        Status.PASS, f"{_many(cores, 'core')} for {_many(ranks, 'rank')}", promise="rankfile", evidence={"cores": cores}
+    )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _gpus(plan: Plan, host: str, one: Seen) -> Verdict:
@@ -174,12 +180,14 @@ def _gpus(plan: Plan, host: str, one: Seen) -> Verdict:
         return Verdict(Status.UNKNOWN, "nvidia-smi does not answer", promised=f"{ranks} GPUs", promise="gpu",
                         cause="the driver hangs", remedy="inspect")  # fmt: skip
     if found and found < ranks and plan.gpus_declared:
-        return Verdict(Status.FAIL, f"{found} GPUs", promised=f"{ranks} GPUs", promise="gpu", remedy="inspect",
+        return Verdict(Status.FAIL, _many(found, "GPU"), promised=_many(ranks, "GPU"), promise="gpu", remedy="inspect",
                         cause="a GPU has fallen off, or fewer are declared to be there",
                         evidence={"gpus": found}, declared={"gpus": ranks})  # fmt: skip
     if not found:
         return Verdict(Status.SKIP, "no GPU that nvidia-smi knows", promise="gpu")
-    return Verdict(Status.PASS, f"{found} GPUs for {ranks} ranks", promise="gpu", evidence={"gpus": found})
+    return Verdict(
+        Status.PASS, f"{_many(found, 'GPU')} for {_many(ranks, 'rank')}", promise="gpu", evidence={"gpus": found}
+    )
 
 
 def _twins(seen: Mapping[str, Seen]) -> list[Verdict]:

@@ -21,35 +21,40 @@ _SIGNALLED = 128
 #: A job that repeats one error for hours must not fill the disk with it: the cause stands at the beginning.
 LOG_BYTES = 64 * 1024 * 1024
 _GONE = -1
+GONE = "the end of whoever read its output"
 #: Seconds of silence after which the end of mpirun is looked for.
 _LINGER = 1.0
 
 
-def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
+def run(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, told: list[str] | None = None) -> int:
     """Run a command; pass its output on as it comes and keep it in ``log``; return its exit status.
 
-    It gets a session of its own: Ctrl-C reaches us, and mpirun once, from us. (Two make it abandon its nodes.)
+    ``told`` gets what ended it from outside: the name of each signal that was handed on, or that nobody reads its
+    output any more. The command gets a session of its own: Ctrl-C reaches us, and mpirun once, from us. (Two make
+    it abandon its nodes.)
     """
+    told = [] if told is None else told
     with (
         log.open("wb") as kept,
-        _passing_signals() as started,
+        _passing_signals(told) as started,
         subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, start_new_session=True
         ) as process,
     ):
         started(process)
-        _copy(process, kept)
+        _copy(process, kept, told)
         code = process.wait()
     return code if code >= 0 else _SIGNALLED - code
 
 
 @contextlib.contextmanager
-def _passing_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+def _passing_signals(told: list[str]) -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """Hand signals on to the process that the caller names; what comes before that waits for it."""
     running: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
 
     def hand_on(number: int, _frame: object) -> None:
+        told.append(signal.Signals(number).name)
         if running:
             running[0].send_signal(number)
         else:
@@ -72,7 +77,7 @@ def _passing_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
             signal.signal(one, handler)
 
 
-def _copy(process: subprocess.Popen[bytes], kept: BinaryIO) -> None:
+def _copy(process: subprocess.Popen[bytes], kept: BinaryIO, told: list[str]) -> None:
     """Copy both streams until they end; a reader that went away (`| head`) ends the job as a pipe would."""
     left = LOG_BYTES
     with selectors.DefaultSelector() as selector:
@@ -94,6 +99,7 @@ def _copy(process: subprocess.Popen[bytes], kept: BinaryIO) -> None:
                 left -= min(left, len(data))
                 if key.data != _GONE and not _write(key.data, data):
                     selector.modify(key.fileobj, selectors.EVENT_READ, _GONE)
+                    told.append(GONE)
                     process.send_signal(signal.SIGTERM)
 
 

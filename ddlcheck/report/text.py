@@ -48,7 +48,7 @@ def _headline(result: Result, paint) -> str:  # type: ignore[no-untyped-def]  # 
     ]
     if result.exit == EXIT_READY:
         answer, status = "READY", Status.PASS
-        parts = parts or [f"all {of} promises kept"]
+        parts = parts or [f"all {of} promises kept" if of != 1 else "the one promise kept"]
     elif result.exit == EXIT_NOT_READY:
         answer, status = "NOT READY", Status.FAIL
     else:

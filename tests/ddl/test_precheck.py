@@ -131,7 +131,7 @@ def test_an_nvidia_smi_that_hangs_is_unknown():
 
 def test_more_ranks_than_slots_or_cores_fail():
     answers = {"a": says("a")}
-    assert of(judge(answers, slots={"a": 1}), "rankfile").seen == "1 slots"
+    assert of(judge(answers, slots={"a": 1}), "rankfile").seen == "1 slot"
     assert of(judge(answers, ranks={"a": 4}), "rankfile").seen == "2 cores"
 
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -86,7 +87,7 @@ def test_a_rank_file_is_written_whole(tmp_path, capsys):
     "words",
     [
         ["4x2", "a"], ["4x2x1", "a"], ["4x1x1"], [], ["4x1x1", "a", "-H", "b"], ["4x1x1", "a", "--cores", "7"],
-        ["4x1x1", "a", "--cores", "0"], ["4x1x1", "a", "-o", "/nonexistent/x"], ["--check", "/nonexistent", "-H", "a"],
+        ["4x1x1", "a", "--cores", "0"], ["4x1x1", "a", "-o", "/nonexistent/x"], ["4x1x1", "a", "-o", "/tmp"], ["--check", "/nonexistent", "-H", "a"],
         ["4x1x1", "--from-inventory", "/nonexistent/inventory"], ["4x1x1", "--", "-x"],
         ["4x1x1", "a", "--names", "fqdn", "--dialect", "4", "--cores", "x"],
     ],
@@ -191,6 +192,32 @@ def test_a_job_that_fails_is_explained_by_its_own_words(fake):
     assert "Failed to create a completion queue" in first
     assert second.endswith("minsky1); remedy: role hostname")
     assert "role openmpi" in third
+
+
+def test_a_job_that_was_ended_from_outside_is_not_explained(fake):
+    folder = fake()
+    (folder / "mpirun").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && { echo "mpirun (Open MPI) 4.1.4"; exit 0; }\n'
+        "trap 'exit 1' INT\necho ready\nwhile :; do sleep 0.1; done\n"
+    )
+    words = ["-H", "localhost", "--gpus", "2", "--no-verify", "--sockets", "1", "--cores", "2", "--", "true"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ddlcheck", "launch", *words],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as job:  # fmt: skip
+        assert job.stdout.readline() == "ready\n"
+        job.send_signal(signal.SIGINT)
+        _, said = job.communicate(timeout=60)
+    assert job.returncode == 1
+    assert "ended by SIGINT" in said
+    assert "no cause" not in said
+
+
+def test_a_word_that_is_wrong_is_said_before_anybody_is_asked(fake):
+    fake()
+    done = run("launch", "-H", "n1.invalid", "--gpus", "1", "--interface", "nonesuch0", "--", "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ddlcheck: this host has no interface 'nonesuch0'")
 
 
 def test_a_rank_that_a_signal_ended_is_said_to_be(fake):
