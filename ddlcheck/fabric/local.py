@@ -29,10 +29,12 @@ class LocalHead:
     def __init__(self, *, prefix: Sequence[str] = (), cache: Path | None = None) -> None:
         self._prefix = list(prefix)
         self._own = cache is None
-        self._cache = cache or Path(tempfile.mkdtemp(prefix="ddlcheck-"))
+        self._cache = cache
 
     def put(self, data: bytes, remote_name: str) -> str:
         """Write a file that only this user can read; return its path."""
+        if self._cache is None:  # most heads are only asked, and would leave an empty directory
+            self._cache = Path(tempfile.mkdtemp(prefix="ddlcheck-"))
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._cache / Path(remote_name).name
         path.write_bytes(data)
@@ -40,10 +42,11 @@ class LocalHead:
 
     def close(self) -> None:
         """Remove what `put` wrote, where the directory is our own."""
-        if self._own:
+        if self._own and self._cache is not None:
             for path in self._cache.iterdir():
                 path.unlink()
             self._cache.rmdir()
+            self._cache = None
 
     def stream(
         self,

@@ -24,16 +24,6 @@ def _ip(*argv: str) -> None:
     subprocess.run(["ip", *argv], check=True, capture_output=True)
 
 
-def possible() -> bool:
-    """Tell whether network namespaces can be made here."""
-    try:
-        _ip("netns", "add", "ddlcheck-try")
-        _ip("netns", "del", "ddlcheck-try")
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
-
-
 class Namespaces:
     """``n`` nodes ``{prefix}1 …`` on one bridge, 10.{net}.0.1 and up on ``eth0``."""
 

@@ -89,3 +89,13 @@ def test_a_head_that_is_gone_does_not_hide_what_was_measured(tmp_path):
     files = Files(Gone(cache=tmp_path))
     files.put(b"a", "hosts")
     files.remove()
+
+
+def test_a_head_that_is_only_asked_leaves_no_directory(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    head = LocalHead()
+    assert list(head.stream(["echo", "x"], deadline=30)) == ["x"]
+    assert list(tmp_path.iterdir()) == []
+    head.put(b"data", "file")
+    head.close()
+    assert list(tmp_path.iterdir()) == []
