@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Fault(Protocol):
     """What `break` and `heal` ask of a fault; `ddlcheck.lab.faults` has them."""
 
+    name: str
     title: str
     promise: str
 
@@ -118,18 +119,28 @@ def _ssh(args: argparse.Namespace) -> int:
 
 
 def _break(args: argparse.Namespace) -> int:
-    node, fault = _load(args).node(args.node), _fault(args.fault)
+    lab, fault = _load(args), _fault(args.fault)
+    node = lab.node(args.node)
     fault.inject(node)
+    lab.record(node, list(dict.fromkeys([*lab.injected(node), fault.name])))
     _say(f"{node.name}: {fault.title} (breaks {fault.promise})")
     return 0
 
 
 def _heal(args: argparse.Namespace) -> int:
-    node = _load(args).node(args.node)
+    lab = _load(args)
+    node = lab.node(args.node)
+    injected = lab.injected(node)
     chosen = [_fault(args.fault)] if args.fault else list(_every_fault().values())
     for fault in chosen:
-        fault.heal(node)
-    _say(f"{node.name}: healed of {args.fault or 'every fault'}")
+        fault.heal(node)  # also what nobody broke by `break`: it changes nothing that is whole
+    healed = [fault.name for fault in chosen if fault.name in injected]
+    lab.record(node, [name for name in injected if name not in healed])
+    if healed:
+        _say(f"{node.name}: healed of {', '.join(healed)}")
+    else:
+        what = f"fault {chosen[0].name} was not injected" if args.fault else "no fault was injected"
+        _say(f"{node.name}: {what}")
     return 0
 
 

@@ -130,6 +130,25 @@ class Lab:
         """Return the command line that logs in to a node as ``admin``."""
         return ["ssh", "-F", str(self.ssh_config), node.name, *words]
 
+    def injected(self, node: Node) -> list[str]:
+        """Return the names of the faults that `break` put into a node and `heal` has not taken out."""
+        return self._injected().get(node.name, [])
+
+    def record(self, node: Node, faults: list[str]) -> None:
+        """Remember which faults are in a node."""
+        every = {**self._injected(), node.name: faults}
+        records = self.directory / "faults.json"
+        fresh = records.with_suffix(".new")
+        fresh.write_text(json.dumps({name: some for name, some in every.items() if some}))
+        fresh.replace(records)
+
+    def _injected(self) -> dict[str, list[str]]:
+        try:
+            return {str(node): [str(name) for name in some]
+                    for node, some in json.loads((self.directory / "faults.json").read_text()).items()}  # fmt: skip
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}  # what is healed then is said to be unknown, and healed all the same
+
     def silent(self, timeout: float) -> list[Node]:
         """Wait until every node lets us in over ssh; return those that did not within ``timeout`` seconds."""
         deadline = time.monotonic() + timeout

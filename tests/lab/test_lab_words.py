@@ -254,3 +254,44 @@ def test_a_host_without_a_mirror_of_debian_is_told_what_to_name(
     monkeypatch.setenv(image.MIRROR, "http://mirror.example/debian/")
     assert image.sources()[0] == "deb http://mirror.example/debian bookworm main"
     image.sources.cache_clear()
+
+
+class Named:
+    """A fault that only counts."""
+
+    def __init__(self, name: str, promise: str) -> None:
+        self.name, self.promise, self.title, self.healed = name, promise, "it is broken", 0
+
+    def inject(self, node: object) -> None:
+        pass
+
+    def heal(self, node: object) -> None:
+        self.healed += 1
+
+
+def test_what_was_never_injected_is_not_said_to_be_healed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ddlcheck.cli import lab as verbs
+    from ddlcheck.cli import main
+
+    known = {name: Named(name, "memlock") for name in ("memlock-user", "memlock-unit")}
+    monkeypatch.setattr(host, "LABS", tmp_path)
+    monkeypatch.setattr(verbs, "_every_fault", lambda: known)
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "state.json").write_text('{"nodes": 2, "base": "10.88.0.0"}')
+
+    def said(*words: str) -> str:
+        assert main(["lab", *words]) == 0
+        return capsys.readouterr().err
+
+    assert said("heal", "minsky1", "memlock-unit") == "lab: minsky1: fault memlock-unit was not injected\n"
+    assert known["memlock-unit"].healed == 1  # and put back all the same: a test may have broken it
+    said("break", "minsky1", "memlock")
+    assert said("heal", "minsky2") == "lab: minsky2: no fault was injected\n"
+    assert said("heal", "minsky1", "memlock") == "lab: minsky1: healed of memlock-user\n"
+    assert said("heal", "minsky1", "memlock-user") == "lab: minsky1: fault memlock-user was not injected\n"
+    said("break", "ib2", "memlock-unit")
+    said("break", "minsky2", "memlock-user")
+    assert said("heal", "minsky2") == "lab: minsky2: healed of memlock-user, memlock-unit\n"
+    assert said("heal", "minsky2") == "lab: minsky2: no fault was injected\n"
