@@ -56,6 +56,17 @@ def _mounts(value: Any) -> bool:  # noqa: ANN401 - YAML
     )
 
 
+def _sets(value: Any) -> bool:  # noqa: ANN401 - YAML
+    names = [str(entry["name"]) for entry in value]
+    return len(set(names)) == len(names) and all(
+        re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", str(entry["name"]))
+        and re.fullmatch(r"/([^/\s]+/)+[^/\s]+", str(entry["dest"]))
+        and re.fullmatch("[0-9a-fA-F]{64}", str(entry["digest"]))
+        and (entry.get("mode") != "partitioned" or entry.get("nodes"))
+        for entry in value
+    )
+
+
 _AMOUNT = r"[0-9]{1,15}(\.[0-9]+)?%?"
 
 
@@ -129,6 +140,12 @@ RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "hosts_file_address": (_address, "an IP address, or empty"),
     "interfaces_fabric": (_matches("|[A-Za-z0-9][A-Za-z0-9_.:-]{0,14}"), "the name of a network interface, or empty"),
     "interfaces_fabric_address": (_address, "an IP address, or empty"),
+    "dataset_sets": (
+        _sets,
+        "sets of different names, each with dest below a directory, a digest, nodes if partitioned",
+    ),
+    "dataset_budget": (_number(0, above=True), "a number of seconds above 0"),
+    "dataset_sample": (_number(0), "a number of files"),
     "nfs_mounts": (_mounts, "different absolute paths without blanks, with scratch below them"),
     "nfs_deadline": (_number(0, above=True), "a number of seconds above 0"),
     "nfs_within": (_number(0, above=True), "a number of seconds above 0"),

@@ -145,6 +145,15 @@ def shared(path: str) -> Want:
     return {"op": "shared", "path": path}
 
 
+def dataset(spec: Mapping[str, Any], deadline: float) -> Want:
+    """Ask for a look at a data set, in a child that is never waited for.
+
+    ``spec`` and ``data`` are those of ``quick`` in roles/dataset/files/dataset.py; ``data`` holds ``state`` as well,
+    as of `mount`, and ``trouble`` where the look could not begin.
+    """
+    return {"op": "dataset", "spec": dict(spec), "deadline": deadline}
+
+
 def rank() -> Want:
     """Ask what a rank, started on this node by the very mpirun, is like; answered by the fabric stage.
 

@@ -6,27 +6,47 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from ddlcheck.wants import Want
 
+_HERE = os.path.dirname(__file__)  # noqa: PTH120 - not pathlib: the node gate's start-up is a figure we publish
 #: Op: the module beside this one that answers it on the node.
 _PARTS = {
-    "mount": "storage", "token": "storage", "stat": "quick", "space": "quick", "processors": "quick",
+    "mount": "storage", "token": "storage", "dataset": "storage",
+    "stat": "quick", "space": "quick", "processors": "quick",
 }  # fmt: skip
+#: Op: a program that it runs on the node, which is a role's.
+_PROGRAMS = {"dataset": "dataset"}
 
 
 def needed(wants: Mapping[str, Want]) -> dict[str, dict[str, str]]:
     """Return what a request has to carry for these wants; empty where the agent knows all of them itself."""
     ops = {str(want["op"]) for want in wants.values()}
-    parts = _read(_PARTS[op] for op in ops & set(_PARTS))
-    return {"parts": parts, "programs": {}} if parts else {}
+    names = {_PARTS[op] for op in ops & set(_PARTS)}
+    if not names:
+        return {}
+    parts = {name: _read(os.path.join(_HERE, f"{name}.py")) for name in names}  # noqa: PTH118
+    return {
+        "parts": parts,
+        "programs": {name: program(name) for name in (_PROGRAMS[op] for op in ops & set(_PROGRAMS))},
+    }
 
 
-def _read(names: Iterable[str]) -> dict[str, str]:
-    # Not pathlib: the node gate's start-up is a figure we publish, and it does without.
-    out = {}
-    for name in set(names):
-        with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123
-            out[name] = file.read()
-    return out
+def programs() -> list[str]:
+    """Return the roles whose programs nodes may be asked to run."""
+    return sorted(set(_PROGRAMS.values()))
+
+
+def program(name: str) -> str:
+    """Return the source of a role's program: of the checkout, or of what was installed with us."""
+    for above in ("../..", "../share"):
+        path = os.path.join(_HERE, above, "roles", name, "files", f"{name}.py")  # noqa: PTH118
+        if os.path.exists(path):  # noqa: PTH110
+            return _read(path)
+    raise FileNotFoundError(f"the role {name}, which belongs to ddlcheck, is not installed beside it")
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return file.read()

@@ -404,4 +404,13 @@ def op_token(want):
     return {"data": in_child(want["path"], want["deadline"], work)}
 
 
-OPS = {"mount": op_mount, "token": op_token}
+def op_dataset(want):
+    def work():
+        space = {"__name__": "dataset"}  # type: dict[str, object]
+        exec(compile(globals()["AGENT"]["PROGRAMS"]["dataset"], "ddlcheck-dataset", "exec"), space)  # noqa: S102
+        return space["quick_or_trouble"](want["spec"])  # type: ignore[operator]
+
+    return {"data": in_child(want["spec"]["dest"], want["deadline"], work)}
+
+
+OPS = {"mount": op_mount, "token": op_token, "dataset": op_dataset}
