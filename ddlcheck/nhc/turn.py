@@ -230,7 +230,7 @@ def _output(args: list[str]) -> Turned:
     wanted = [value for name, value in given if name == "-m"]
     if any(pattern.startswith("!") for pattern in wanted) or (wanted and status):
         raise Unturned("it wants something not to be said, or said by a command that fails")
-    out = [
+    out: list[dict[str, Any]] = [
         {"run": ["sh", "-c", _GREP, "sh", expression(pattern), *command]} for pattern in wanted
     ] or [{"run": command, **({"status": status} if status else {})}]  # fmt: skip
     return {"resources_commands": out}, [f"-t {flags['-t']}: 10 s are what a command has"] if "-t" in flags else []
