@@ -51,14 +51,7 @@ def test_learners_on_three_nodes_prove_it(copied, major):
     assert report["library"].startswith(f"Open MPI v{major}.")
     assert (report["ranks"], report["hosts"]) == (3, ["minsky1", "minsky2", "minsky3"])
     assert (report["proven"], report["plan"]["batch"]) == (True, 240)
-    assert [(one["ranks"], one["hosts"]) for one in report["scaling"]] == [
-        (1, 1),
-        (2, 2),
-        (3, 3),
-        (4, 3),
-        (5, 3),
-        (6, 3),
-    ]
+    assert [(one["ranks"], one["hosts"]) for one in report["scaling"]] == [(1, 1), (2, 2), (3, 3)]
     assert all(one["samples"] > 0 for one in report["scaling"])
 
 
