@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 class Allocation(dict[str, int]):
     """Hosts in order and the slots each one has; 0 where nobody said how many.
 
-    ``manager`` is ``slurm``, ``pbs`` or empty: under a manager mpirun learns the hosts itself.
+    ``manager`` is ``slurm``, ``pbs``, ``lsf``, ``flux`` or empty: under a manager mpirun learns the hosts itself.
     """
 
     def __init__(self, slots: Mapping[str, int] | Iterable[tuple[str, int]] = (), manager: str = "") -> None:
@@ -109,6 +109,63 @@ def _slurm(env: Mapping[str, str]) -> Allocation:
     return Allocation(zip(hosts, counts, strict=True), "slurm")
 
 
+def from_lsf(env: Mapping[str, str], read: Callable[[str], str]) -> Allocation | None:
+    """Return the hosts of the LSF job we are in; None outside.
+
+    The file is there for jobs of any size; ``LSB_HOSTS`` is left out where it would be too long for an environment.
+    """
+    if env.get("LSB_DJOB_HOSTFILE"):
+        return _each(read(env["LSB_DJOB_HOSTFILE"]).split(), "LSB_DJOB_HOSTFILE", "lsf")
+    words = env.get("LSB_MCPU_HOSTS", "").split()
+    if words:
+        counts = words[1::2]
+        if len(words) % 2 or not all(re.fullmatch(r"[1-9][0-9]{0,5}", count) for count in counts):
+            raise UsageError(f"LSB_MCPU_HOSTS={' '.join(words)[:80]} is not what LSF writes, such as hostA 4 hostB 4")
+        out = Allocation(manager="lsf")
+        for name, count in zip(words[::2], counts, strict=True):
+            out[host_name(name)] = out.get(name, 0) + int(count)
+        return out
+    return _each(env["LSB_HOSTS"].split(), "LSB_HOSTS", "lsf") if env.get("LSB_HOSTS") else None
+
+
+def from_flux(env: Mapping[str, str], resources: Callable[[], str]) -> Allocation | None:
+    """Return the hosts of the Flux instance we are in; None outside. ``resources`` returns its folded node list."""
+    if not env.get("FLUX_URI"):
+        return None
+    return Allocation(parse_hosts(resources()), "flux")
+
+
+def parse_hostfile(text: str, said: str) -> Allocation:
+    """Read a host file of Open MPI, ``NAME [slots=N]``, or of MPICH, ``NAME[:N]``; a name twice adds its slots."""
+    out = Allocation()
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        name, colon, count = words[0].partition(":")
+        fields = dict(word.partition("=")[::2] for word in words[1:])
+        count = count if colon else fields.get("slots", fields.get("cpu", fields.get("count", "0")))
+        if not re.fullmatch(r"[0-9]{1,6}", count):
+            raise UsageError(f"{said} line {number}: {count[:20]!r} is not a number of slots")
+        try:
+            out[host_name(name)] = out.get(name, 0) + int(count)
+        except UsageError as error:
+            raise UsageError(f"{said} line {number}: {error}") from None
+    if not out:
+        raise UsageError(f"{said} names no host")
+    return out
+
+
+def _each(names: Sequence[str], said: str, manager: str) -> Allocation:
+    """Count the names of a list that holds a host once for each of its slots."""
+    out = Allocation(manager=manager)
+    for name in names:
+        out[host_name(name)] = out.get(name, 0) + 1
+    if not out:
+        raise UsageError(f"{said} names no host")
+    return out
+
+
 def slurm_counts(text: str) -> list[int]:
     """Unfold Slurm's ``4(x2),3`` into ``[4, 4, 3]``."""
     out: list[int] = []
@@ -121,12 +178,7 @@ def slurm_counts(text: str) -> list[int]:
 
 
 def _pbs(text: str) -> Allocation:
-    out = Allocation(manager="pbs")
-    for line in text.split():
-        out[host_name(line)] = out.get(line, 0) + 1
-    if not out:
-        raise UsageError("PBS_NODEFILE names no host")
-    return out
+    return _each(text.split(), "PBS_NODEFILE", "pbs")
 
 
 def short(name: str) -> str:

@@ -16,7 +16,7 @@ say memlock; ulimit -S -l
 say host; uname -n
 say boot; cat /proc/sys/kernel/random/boot_id
 say rdma; ls /sys/class/infiniband
-P={prefix}; D={daemon}
+{more}P={prefix}; D={daemon}
 if [ -n "$P" ]; then I=$P/bin/ompi_info; D=$P/bin/$D; M=$P/bin/mpirun; else I=ompi_info; M=mpirun; fi
 say daemon; command -v "$D"
 say mpi; "$I" --version || "$M" --version
@@ -31,11 +31,15 @@ exit 0
 MAX_BYTES = 256 * 1024
 
 
-def script(daemon: str, prefix: str = "") -> str:
-    """Return the question; ``prefix`` is where the launching host's Open MPI is, if mpirun will say it."""
+def script(daemon: str, prefix: str = "", more: str = "") -> str:
+    """Return the question; ``prefix`` is where the launching host's Open MPI is, if mpirun will say it.
+
+    ``more`` are further lines, which begin their parts with ``say NAME``.
+    """
     return _SCRIPT.format(
-        prefix=shlex.quote(prefix), daemon=shlex.quote(daemon), lscpu=shlex.join(LSCPU), topo=shlex.join(TOPO)
-    )
+        prefix=shlex.quote(prefix), daemon=shlex.quote(daemon), lscpu=shlex.join(LSCPU), topo=shlex.join(TOPO),
+        more=more,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ PYTHON = (3, 8)
 #: What is found by its name while the gate runs, and therefore by no import statement.
 _BY_NAME = ("probes/agent", "probes/local", "probes/quick", "probes/storage")
 #: Of this package, what only the controller runs.
-_CONTROLLER = ("payload",)
+_CONTROLLER = ("payload", "allocation", "fanout", "job", "nodes", "spanning")
 
 _LAUNCHER = """\
 #!/usr/bin/python3 -IS

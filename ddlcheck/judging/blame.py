@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ddlcheck.judging.matrix import Matrix
     from ddlcheck.judging.outliers import Culprit, Findings
 
+#: What is promised of a pair where nothing is declared.
+PEERS = "none slower than its peers"
 _UNIT = {"latency": "us", "bandwidth": "MB/s"}
 #: How much slower keeps a job off a node; less is worth knowing.
 _FAIL = 1.25
@@ -71,7 +73,7 @@ def unmeasured(matrix: Matrix) -> Iterator[Verdict]:
         yield Verdict(
             Status.UNKNOWN,
             "not measured with anybody",
-            promised="none slower than its peers",
+            promised=PEERS,
             cause="the matrix holds no value of it",
             remedy="inspect",
             nodes=nodes,
@@ -112,7 +114,7 @@ def judge(
     last = Verdict(
         Status.PASS,
         "; ".join([typical + (" (the others)" if blamed else ""), *findings.notes]),
-        promised="none slower than its peers",
+        promised=PEERS,
         nodes=good or list(matrix.nodes),
         evidence=evidence,
     )
@@ -154,7 +156,7 @@ def _culprit(
         Status.FAIL if culprit.slower >= _FAIL else Status.WARN,
         f"{name}{f' ({port})' if port else ''}: {culprit.ratio:.2g} times the {culprit.metric} of its peers, "
         f"{_SAYS[culprit.kind]} ({sure})",
-        promised="none slower than its peers",
+        promised=PEERS,
         cause=links.get(name) or "look at " + _LOOK[culprit.kind],
         remedy="inspect",
         nodes=culprit.nodes,

@@ -82,6 +82,11 @@ def targets(nodes: Sequence[str], node: str, *, full: int = FULL) -> list[str]:
     return [nodes[i] for i in sorted(found, key=lambda i: (i - me) % count) if i != me]
 
 
+def children(count: int, rank: int) -> list[int]:
+    """Return the daemons, of ``count`` with mpirun as 0, that this one starts when Open MPI starts a job by ssh."""
+    return [one for one in range(1, count) if _parent(one) == rank]
+
+
 def _parent(rank: int) -> int:
     """Return the parent of a daemon in Open MPI's radix tree (routed_radix.c), -1 for the first."""
     if rank == 0:

@@ -44,6 +44,18 @@ class ProcessPipe:
             while view:
                 view = view[self._process.stdin.write(view) or 0 :]
 
+    def end_input(self) -> None:
+        """Say that nothing more comes."""
+        assert self._process.stdin is not None  # noqa: S101
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def interrupt(self) -> None:
+        """Ask the process to end: a launcher then ends what it has started elsewhere."""
+        if self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+
     def recv(self, timeout: float) -> bytes:
         """Return what is there, or nothing at the end."""
         end = time.monotonic() + timeout
