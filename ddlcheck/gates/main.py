@@ -40,8 +40,13 @@ _SHORT = {"-v": "--verbose", "-q": "--quiet", "-h": "--help"}
 
 def main(words: Sequence[str] | None = None, name: str = "ddlcheck-node") -> int:
     """Judge this node and say so; return the exit status."""
+    given = list(sys.argv[1:] if words is None else words)
+    if given[:1] == ["slurm"]:
+        from ddlcheck.gates.slurm import main as adapter  # noqa: PLC0415
+
+        return adapter(given[1:])
     try:
-        status = _run(_parsed(list(sys.argv[1:] if words is None else words)), name)
+        status = _run(_parsed(given), name)
         sys.stdout.flush()
     except UsageError as exc:
         sys.stderr.write(f"{name.partition(' ')[0]}: {exc}\n")

@@ -1,0 +1,242 @@
+"""The gate in a real Slurm: nodes drain with a reason, jobs start elsewhere, nodes come back, the breaker holds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ddlcheck.lab import Lab
+from tests.gates.slurm import CONF, INTERVAL, Slurm
+
+pytestmark = pytest.mark.lab
+_DECLARED = {"health_gate_scheduler": "slurm", "health_gate_slurm_conf": CONF, "health_gate_interval": INTERVAL}
+OURS = ("--tags", "health_gate", "-e", json.dumps(_DECLARED))
+#: slurmd's own soft limit, as before Linux 5.16; restarting slurmd mends it.
+LOW = 'prlimit --pid "$(systemctl show -p MainPID --value slurmd)" --memlock=65536:'
+INTENT, KEPT = "/etc/ddlcheck/intent.json", "/root/intent.kept"
+LAUNCHER = "/usr/local/sbin/ddlcheck-node"
+GATE = "PYTHONPATH=/opt/ddlcheck python3 -m ddlcheck gate"
+
+
+@pytest.fixture(scope="module")
+def installed(ready: Lab) -> Iterator[Slurm]:
+    """Slurm on the ready nodes, and what the role said when it was applied, checked and applied again."""
+    slurm = Slurm(ready)
+    try:
+        slurm.install()
+        slurm.bring()
+        slurm.said = [slurm.role(*OURS), slurm.role(*OURS, "--check", "--diff")]
+        yield slurm
+    finally:
+        slurm.remove()
+
+
+@pytest.fixture
+def slurm(installed: Slurm) -> Iterator[Slurm]:
+    """Slurm with every node in service, before and after."""
+    rested(installed)
+    yield installed
+    installed.cancel()
+    rested(installed)
+
+
+def rested(slurm: Slurm) -> None:
+    slurm.wait(lambda: set(slurm.states().values()) == {"idle"}, "every node to be in service")
+
+
+def out(slurm: Slurm, name: str) -> bool:
+    return slurm.states()[name].startswith("drain")
+
+
+def test_the_role_declares_itself_to_slurm_and_then_changes_nothing(installed):
+    first, second = installed.said
+    assert "unreachable=0    failed=0" in first
+    assert second.count("changed=0") == len(installed.names), second
+    assert "Slurm has all that the gate needs" in installed.on(installed.head, f"{LAUNCHER} slurm advise --max-age 900")
+    config = installed.on(installed.head, "scontrol show config")
+    assert "HealthCheckProgram      = /usr/local/lib/ddlcheck/slurm/healthcheck" in config
+    assert installed.on(installed.head, f"grep -c '^Include' {CONF}") == "1"
+
+
+def test_jobs_run_on_ready_nodes(slurm):
+    number = slurm.job("srun hostname | sort", "-N4", "-W")
+    assert slurm.job_state(number) == "COMPLETED"
+    assert slurm.output(number).split() == slurm.names
+
+
+def test_slurmd_with_a_low_limit_drains_and_comes_back_after_the_role(slurm):
+    bad = slurm.names[1]
+    slurm.on(bad, LOW + "65536")
+    slurm.wait(lambda: out(slurm, bad), "the node to be drained")
+    assert slurm.reason(bad).startswith("ddlcheck: memlock: slurmd.service runs with a limit older")
+    elsewhere, here = slurm.job("srun hostname | sort", "-N3", "-W"), slurm.job("hostname", "-w", bad)
+    assert slurm.output(elsewhere).split() == [name for name in slurm.names if name != bad]
+    assert slurm.job_state(here) == "PENDING"
+    slurm.role("--tags", "memlock")
+    slurm.wait(lambda: slurm.job_state(here) == "COMPLETED", "the job to start where it had to wait")
+    assert slurm.output(here, bad) == bad
+    assert slurm.reason(bad) == ""
+
+
+#: The background tier looks at the clock: what its timer would do later is done at once.
+LOOK = "systemctl start ddlcheck.service || :"
+
+
+@pytest.mark.parametrize(("promise", "fault", "heal", "says"), [
+    ("hostname", "hostname gpu7", "hostname {name}", "differs from /etc/hostname"),
+    ("clock", f"systemctl stop chrony; {LOOK}", f"systemctl start chrony; chronyc waitsync 60 0 0 1 || :; {LOOK}",
+     "no time daemon is active"),
+])  # fmt: skip
+def test_a_fault_names_its_promise_and_the_node_comes_back_when_it_is_gone(slurm, promise, fault, heal, says):
+    bad = slurm.names[2]
+    try:
+        slurm.on(bad, fault, 180)
+        slurm.wait(lambda: out(slurm, bad), "the node to be drained")
+        reason = slurm.reason(bad)
+        assert reason.startswith(f"ddlcheck: {promise}: ")
+        assert says in reason
+    finally:
+        slurm.on(bad, heal.format(name=bad), 180)
+    slurm.wait(lambda: slurm.states()[bad] == "idle", "the node to come back by itself")
+
+
+def test_an_administrator_s_drain_stays_whatever_the_gate_says(slurm):
+    name = slurm.names[1]
+    slurm.on(slurm.head, f"scontrol update NodeName={name} State=DRAIN Reason='bad DIMM, alice'")
+    slurm.on(name, LOW)
+    slurm.on(name, "/usr/local/lib/ddlcheck/slurm/healthcheck; [ $? -eq 1 ]")
+    assert slurm.reason(name) == "bad DIMM, alice"
+    slurm.on(name, "systemctl restart slurmd")
+    slurm.wait(
+        lambda: slurm.on(name, "/usr/local/lib/ddlcheck/slurm/healthcheck || echo bad") != "bad", "a good verdict"
+    )
+    assert (slurm.reason(name), out(slurm, name)) == ("bad DIMM, alice", True)
+    slurm.on(slurm.head, f"scontrol update NodeName={name} State=RESUME")
+
+
+def test_a_fault_on_all_nodes_trips_the_breaker_and_jobs_go_on(slurm):
+    for name in slurm.names:
+        slurm.on(name, LOW)
+    try:
+        # A fifth of four nodes: one may go.
+        slurm.wait(lambda: sum(out(slurm, name) for name in slurm.names) >= 1, "the first node to be drained")
+        slurm.wait(
+            lambda: sum("suspect" in said(slurm, name) for name in slurm.names) == len(slurm.names) - 1,
+            "the others to hold back, and say so",
+        )
+        assert sum(out(slurm, name) for name in slurm.names) == 1
+        number = slurm.job("srun hostname", "-N3", "-W")
+        assert slurm.job_state(number) == "COMPLETED"
+        assert sum(out(slurm, name) for name in slurm.names) == 1
+    finally:
+        for name in slurm.names:
+            slurm.on(name, "systemctl restart slurmd")
+
+
+def said(slurm: Slurm, name: str) -> str:
+    """Return what the health check has said loudly since slurmd was last started."""
+    since = slurm.on(name, "systemctl show -p ActiveEnterTimestamp --value slurmd").split(" ", 1)[1].rsplit(" ", 1)[0]
+    return slurm.on(name, f"journalctl -q --no-pager -p crit -t ddlcheck --since '{since}' -o cat | grep suspect || :")
+
+
+#: Fault, and what the reason has to say of it.
+NO_JUDGEMENT = (
+    (f"rm {INTENT}", "intent.json"),
+    (f"head -c 200 {KEPT} > {INTENT}", "intent.json"),
+    (f"sed s/@/@/ /dev/shm/other.json > {INTENT}", "is for"),
+    (f"printf '#!/bin/sh\\necho oh >&2; exit 1\\n' > {LAUNCHER}", "does not run"),
+)
+
+
+def test_a_gate_that_cannot_judge_lets_no_job_through_and_says_which(slurm):
+    """Missing, cut short, another host's, crashing: one on each node, all at once, and no breaker for it."""
+    other = slurm.on(slurm.names[0], f"base64 -w0 {INTENT}")
+    slurm.on(slurm.names[2], f"echo {other} | base64 -d > /dev/shm/other.json")
+    for name, (fault, _) in zip(slurm.names, NO_JUDGEMENT, strict=True):
+        slurm.on(name, f"cp -p {INTENT} {KEPT}; cp -p {LAUNCHER} /root/launcher.kept; {fault}")
+    try:
+        job = slurm.job("hostname", "-N4")
+        slurm.wait(
+            lambda: all(slurm.reason(name).startswith("ddlcheck: health_gate: ") for name in slurm.names),
+            "every node to be out, with a reason of ours",
+        )
+        for name, (_, says) in zip(slurm.names, NO_JUDGEMENT, strict=True):
+            assert says in slurm.reason(name), slurm.reason(name)
+        assert slurm.job_state(job) == "PENDING"
+    finally:
+        for name in slurm.names:
+            slurm.on(name, f"cp -p {KEPT} {INTENT}; cp -p /root/launcher.kept {LAUNCHER}")
+    slurm.wait(lambda: slurm.job_state(job) == "COMPLETED", "the job to start when the gates judge again")
+
+
+def test_a_gate_that_hangs_lets_no_job_through(slurm):
+    bad = slurm.names[3]
+    slurm.on(bad, f"cp -p {LAUNCHER} /root/launcher.kept; "
+                  f"sed 's/^from .*/import time; sys.argv[1:2] == [\"--json\"] and time.sleep(600)\\n&/' /root/launcher.kept > {LAUNCHER}")  # fmt: skip
+    try:
+        # The prolog is first: nobody has looked at the node since it began to hang.
+        job = slurm.job("hostname", "-w", bad)
+        slurm.wait(lambda: out(slurm, bad), "the node to be drained")
+        slurm.wait(lambda: slurm.reason(bad).startswith("ddlcheck: "), "the drain to become ours")
+        assert "hangs" in slurm.reason(bad)
+        assert slurm.job_state(job) == "PENDING"
+    finally:
+        slurm.on(bad, f"cp -p /root/launcher.kept {LAUNCHER}")
+    slurm.wait(lambda: slurm.job_state(job) == "COMPLETED", "the job to start")
+
+
+def test_the_shell_that_submits_keeps_its_low_limit_to_itself(slurm):
+    number = slurm.job("srun sh -c 'ulimit -S -l'", "-N1", "-W")
+    plain = slurm.output(number, _where(slurm, number))
+    low = slurm.head.run(["su", "-", "ddl", "-c", "ulimit -S -l 64; srun -N1 sh -c 'ulimit -S -l'"], timeout=60)
+    assert low.stdout.strip() == plain != "64"
+
+
+def test_a_job_that_gates_itself_runs_on_good_nodes(slurm):
+    number = slurm.job(
+        f"{GATE} --budget 0 --json gate.json -- srun sh -c 'echo $SLURMD_NODENAME' | sort; echo $?", "-N4", "-W"
+    )
+    assert slurm.output(number).splitlines()[-5:] == [*slurm.names, "0"]
+
+
+def test_a_job_finds_the_limit_that_its_shell_brought(slurm):
+    # As Slurm comes: everything goes along.
+    slurm.on(slurm.head, "sed -i s/Except=MEMLOCK/Except=NICE/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
+    try:
+        batch = f"#!/bin/sh\\n{GATE} --budget 0 -- echo started\\n"
+        script = f"cd; ulimit -S -l 64; printf '{batch}' | sbatch -W --parsable -N2 -o low.out"
+        slurm.head.run(["su", "-", "ddl", "-c", script], timeout=180)
+        found = slurm.on(slurm.head, "cat /home/ddl/low.out", 60)
+        assert "PropagateResourceLimits=ALL carries the 64 KiB" in found
+        assert "started" not in found
+    finally:
+        slurm.on(slurm.head, "sed -i s/Except=NICE/Except=MEMLOCK/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
+
+
+def test_a_job_goes_on_without_a_node_that_does_not_answer(slurm):
+    bad = slurm.names[2]
+    job = slurm.job(
+        f"sleep 2; {GATE} --budget 0 --exclude-bad --min-nodes 3 --deadline 100 -- echo {{count}} without {{excluded}}",
+        "-N4",
+    )
+    slurm.wait(lambda: slurm.job_state(job) == "RUNNING", "the job to run")
+    slurm.node(bad).freeze()
+    try:
+        slurm.wait(lambda: "without" in slurm.output(job), "the gate to go on")
+        assert slurm.output(job).splitlines()[-1] == f"3 without {bad}"
+    finally:
+        slurm.node(bad).thaw()
+
+
+def _where(slurm: Slurm, number: str) -> str:
+    said_ = slurm.on(slurm.head, f"scontrol -o show job {number}")
+    return next(word.split("=")[1] for word in said_.split() if word.startswith("BatchHost="))
+
+
+def test_the_health_check_is_done_well_before_slurm_ends_it(slurm):
+    begun = time.monotonic()
+    slurm.on(slurm.head, "/usr/local/lib/ddlcheck/slurm/healthcheck")
+    assert time.monotonic() - begun < 45
