@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddlcheck.ddl import precheck
 from ddlcheck.gates.breaker import GATE
+from ddlcheck.gates.result import verdict_of
 from ddlcheck.gates.slurmconf import propagates
 from ddlcheck.report.lines import clean
 from ddlcheck.verdict import Status, Verdict
@@ -137,7 +138,7 @@ def _result(text: str, status: str, host: str) -> list[Verdict]:
     said = clean(text[: start if start >= 0 else None])[-200:]
     try:
         record = json.loads(text[start : end + 1]) if start >= 0 else {}
-        found = [Verdict.from_json(one) for one in record.get("verdicts", [])]
+        found = [verdict_of(one) for one in record.get("verdicts", [])]
         refused = str(record.get("refused", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         found, refused, said = [], "", "an answer that is no verdict"
@@ -158,16 +159,16 @@ def _result(text: str, status: str, host: str) -> list[Verdict]:
 
 def _kept(one: Seen, max_age: float) -> dict[str, Verdict]:
     """Return root's own verdicts by promise; none where the file is not root's, or of another boot, or too old."""
-    owners = [line.split() for line in one["owner"].splitlines()]
-    if len(owners) != 2 or any(uid != "0" or int(mode, 8) & 0o022 for uid, mode in owners):  # noqa: PLR2004
-        return {}
     try:
+        owners = [line.split() for line in one["owner"].splitlines()]
+        if len(owners) != 2 or any(uid != "0" or int(mode, 8) & 0o022 for uid, mode in owners):  # noqa: PLR2004
+            return {}
         record = json.loads(one["kept"])
         age = float(one["up"].split()[0]) - float(record["since_boot"])
         if record["boot"] != one["boot"] or not -1.0 <= age <= max_age:
             return {}
-        found = [Verdict.from_json(entry) for entry in record["verdicts"]]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        found = [verdict_of(entry) for entry in record["verdicts"]]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return {}
     return {verdict.promise: verdict for verdict in found}
 
