@@ -42,17 +42,19 @@ _ROOM = (
 )
 ALONE = "one node: no pair to judge"
 _PORTS = "/sys/class/infiniband/*/ports/*/state"
-_PARAMS = ("/etc/openmpi*/openmpi-mca-params.conf", "/usr/lib64/openmpi/etc/openmpi-mca-params.conf")
+_PARAMS = "openmpi-mca-params.conf"
 
 
 def wants(intent: Intent) -> Wants:
     """Ask for the stage's measurement, and for what may have kept the bytes off the verbs device."""
     prefix = str(intent["openmpi_prefix"]).rstrip("/")
+    # A package reads what is under /etc, an installation under a prefix of its own does not.
+    packaged = (f"/etc/openmpi*/{_PARAMS}", f"/usr/lib64/openmpi/etc/{_PARAMS}") if prefix in ("", "/usr") else ()
     return {
         "fabric": {"op": "fabric"},
         "ports": read_all(_PORTS),
         "room": run("sh", "-c", _ROOM, user=str(intent["ssh_mesh_user"])),
-        "params": read_all(*_PARAMS, f"{prefix}/etc/openmpi-mca-params.conf"),
+        "params": read_all(*packaged, f"{prefix}/etc/{_PARAMS}"),
     }
 
 

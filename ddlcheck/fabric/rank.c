@@ -57,8 +57,8 @@ static struct {
   const char *rounds, *pairs, *skip, *rails;
   long sizes[MAX_SIZES];
   int n_sizes, iterations, ms, window, windows, per_node, hub, one_buffer, cuda;
-  double patience, life;
-} opt = {"all", "", "", "", {8, 1 << 20}, 2, 1000, 100, 16, 0, 1, 0, 0, 0, 10.0, 600.0};
+  double patience, life, start; /* seconds; start: until everybody is through MPI_Init */
+} opt = {"all", "", "", "", {8, 1 << 20}, 2, 1000, 100, 16, 0, 1, 0, 0, 0, 10.0, 600.0, 600.0};
 
 static int rank = -1, size = 0, nodes = 0, dirty = 0;
 static char host[256];
@@ -871,6 +871,7 @@ static void options(int argc, char **argv) {
     else if (IS("one_buffer")) opt.one_buffer = atoi(value);
     else if (IS("patience")) opt.patience = atof(value);
     else if (IS("life")) opt.life = atof(value);
+    else if (IS("start")) opt.start = atof(value);
     else if (IS("sizes"))
       for (opt.n_sizes = 0; *value && opt.n_sizes < MAX_SIZES; value += *value == ',')
         opt.sizes[opt.n_sizes++] = strtol(value, &value, 10);
@@ -935,10 +936,12 @@ int main(int argc, char **argv) {
   }
   doing("MPI_Init", -1, rank, rank);
   atexit(on_exit_unasked);
-  arm(opt.life);
+  arm(opt.start);
   MPI_Init(&argc, &argv);
   /* The library installs its own handlers, and prints a stack trace where one line is wanted. */
   signal(SIGALRM, on_signal), signal(SIGTERM, on_signal);
+  underway_n = 0;
+  arm(opt.life);
   if (opt.cuda) signal(SIGSEGV, on_signal), signal(SIGBUS, on_signal);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);

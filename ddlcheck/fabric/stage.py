@@ -126,9 +126,8 @@ class _Run:
 
     def _start(self) -> bool:
         """Have every daemon start and every node build the program; say which does not."""
-        patience = self.options.start + START_PER_NODE * len(self.nodes)
         begun = time.monotonic()
-        collector = self._launch([], patience)
+        collector = self._launch([], self._start_patience())
         names = Names(self.nodes, self.hosts, self.options.per_node, collector)
         names.add_to(self.out, 0)
         built = {node for e in collector.events["built"] if (node := names.of(e["rank"]))}
@@ -141,6 +140,10 @@ class _Run:
             self.out.unstarted |= unstarted(self.files, self._one_daemon, missing)
             self.progress(f"no daemon starts on {', '.join(self.out.unstarted)}" if self.out.unstarted else "")
         return False
+
+    def _start_patience(self) -> float:
+        """Return the seconds daemons and ranks have to start: a site that is patient with a pair is so with these."""
+        return max(self.options.start, 6 * self.options.patience) + START_PER_NODE * len(self.nodes)
 
     def _leave_out(self) -> bool:
         """Take out the nodes that are named as the cause; tell whether a pair is left."""
@@ -232,9 +235,11 @@ class _Run:
         names = [self.hosts[node] for node in self.nodes]
         path = self.files.put(mpirun.hostfile(dialect, names, o.per_node), "hosts")
         left = patience or max(self.end - time.monotonic(), 5.0)
+        start = min(left, self._start_patience())
         arguments = [] if not schedule else [
             "sizes=" + ",".join(map(str, o.sizes)), f"iterations={o.iterations}", f"ms={o.ms}", f"window={o.window}",
-            f"per_node={o.per_node}", f"patience={o.patience:g}", f"life={left:.0f}", *schedule,
+            f"per_node={o.per_node}", f"patience={o.patience:g}", f"life={left:.0f}", f"start={start:.0f}",
+            *schedule,
         ]  # fmt: skip
         if o.rails and arguments:
             arguments.append("rails=" + ",".join(o.rails))
@@ -245,7 +250,7 @@ class _Run:
             shared_cores=o.shared_cores, extra=o.extra,
         )  # fmt: skip
         self.out.command = [*command[: command.index("sh")], "ddlcheck-rank", *arguments]
-        collector = Collector()
+        collector = Collector(len(names) * o.per_node)
         # One pipe for both, for the launcher's complaints are on stderr; its status as a last event; and an
         # empty line a second, so that we notice when nothing is said any more.
         script = (
@@ -276,7 +281,7 @@ class _Run:
             node, why = next(iter(self.out.builds.items()))
             cause = "the rank program could not be built: " + why
             failure = {"cause": cause, "remedy": "openmpi", "text": f"{node}: {why}"}
-        elif collector.rc is None:
+        elif collector.rc is None and not collector.circling:
             failure["cause"] = f"the launch did not end in time ({failure['cause']})"
         self.out.failure = failure
 

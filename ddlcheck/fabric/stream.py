@@ -20,6 +20,10 @@ MARK = "@ddlcheck@ "
 MAX_LINE = 4096
 #: Bytes of the launcher's own talk that are kept: its head holds the first cause, its tail the last word.
 KEEP = 16 * 1024
+#: How often each rank says the same before any is through MPI_Init, until it is taken for going in circles: UCX
+#: repeats for ever that it may not lock memory. Of so many different sayings, at most.
+CIRCLES, _SAYINGS = 50, 200
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
 #: Every event, and the fields it must have.
 _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
@@ -98,13 +102,15 @@ _ASKED = ("2", "15")
 
 
 class Collector:
-    """The events of one launch, by kind, in order; ranks are numbers here."""
+    """The events of one launch of so many ``ranks``, by kind, in order; ranks are numbers here."""
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: int = 1) -> None:
+        self.ranks = ranks
         self.events: dict[str, list[Event]] = {kind: [] for kind in _FIELDS}
         self.dropped = 0
         self._first = ""
         self._last = ""
+        self._said: dict[str, int] = {}
 
     def feed(self, line: str) -> Event | None:
         """Take one line; return its event, if it is one."""
@@ -118,6 +124,10 @@ class Collector:
         if not line:
             return None
         line = line[:MAX_LINE].rstrip() + "\n"
+        if not self.events["rank"]:
+            saying = _NUMBER.sub("", line)
+            if saying in self._said or len(self._said) < _SAYINGS:
+                self._said[saying] = self._said.get(saying, 0) + 1
         if len(self._first) < KEEP:
             self._first += line
         else:
@@ -143,7 +153,17 @@ class Collector:
     def over(self) -> bool:
         """Whether the launch is at its end: a rank was ended, or all that answer have said their last word."""
         silent = len(self.events["silent"])
-        return bool(self.events["stuck"]) or (bool(silent) and len(self.events["bye"]) >= self.size - silent)
+        return (
+            bool(self.events["stuck"])
+            or self.circling
+            or (bool(silent) and len(self.events["bye"]) >= self.size - silent)
+        )
+
+    @property
+    def circling(self) -> bool:
+        """Whether the ranks say the same again and again, none of them through MPI_Init."""
+        often = CIRCLES * self.ranks
+        return bool(self.events["born"]) and not self.events["rank"] and max(self._said.values(), default=0) > often
 
     @property
     def size(self) -> int:

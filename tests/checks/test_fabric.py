@@ -289,6 +289,14 @@ def test_floors_of_the_site_are_kept():
     assert not failures(judged(measured(), fabric_min_bandwidth=11000, fabric_max_latency=2)[1])
 
 
+@pytest.mark.parametrize(("prefix", "packaged"), [("/usr", True), ("/opt/openmpi5", False)])
+def test_only_the_parameter_files_that_this_installation_reads_are_asked_for(prefix, packaged):
+    declared = {**fabric.DEFAULTS, "openmpi_prefix": prefix, "ssh_mesh_user": "ddl"}
+    paths = fabric.wants(Intent("n1", declared))["params"]["patterns"]
+    assert f"{prefix}/etc/openmpi-mca-params.conf" in paths
+    assert ("/etc/openmpi*/openmpi-mca-params.conf" in paths) == packaged
+
+
 # ---- what carried the bytes ----
 ACTIVE = {"ports": {"/sys/class/infiniband/mlx5_0/ports/1/state": "4: ACTIVE\n"}}
 

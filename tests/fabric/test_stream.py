@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddlcheck.fabric.stream import KEEP, MARK, Collector, parse
+from ddlcheck.fabric.stream import CIRCLES, KEEP, MARK, Collector, parse
 
 PAIR = {
     "t": "pair", "r": 0, "a": 0, "b": 1, "bad": 0, "at": 0, "via": ["net:eth0", "net:eth0"],
@@ -80,3 +80,31 @@ def test_the_launch_is_over_when_all_but_the_silent_have_said_goodbye():
     assert not collector.over
     collector.feed(line({"t": "bye", "rank": 1}))
     assert collector.over
+
+
+BORN = {"t": "born", "rank": 0, "host": "h", "memlock_soft": "64", "memlock_hard": "64", "stack": "s"}
+
+
+def complain(collector, times):
+    for i in range(times):
+        collector.feed(f"[17954.{i}] [vm1:{i} :0] ib_md.c:297 UCX ERROR ibv_reg_mr(address=0x{i:x}) failed")
+
+
+def test_a_launch_whose_ranks_repeat_one_complaint_for_ever_is_over():
+    collector = Collector(ranks=2)
+    collector.feed(line(BORN))
+    complain(collector, 2 * CIRCLES)
+    assert not collector.over
+    complain(collector, 1)
+    assert collector.over
+    assert collector.circling
+
+
+@pytest.mark.parametrize("event", [None, {"t": "rank", "rank": 0, "size": 2, "host": "h", "mpi": "m"}])
+def test_noise_before_any_program_runs_or_after_mpi_came_up_ends_no_launch(event):
+    collector = Collector(ranks=2)
+    if event:
+        collector.feed(line(BORN))
+        collector.feed(line(event))
+    complain(collector, 10 * CIRCLES)
+    assert not collector.over
