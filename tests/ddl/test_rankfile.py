@@ -40,10 +40,14 @@ def test_powerai_s_own_rank_files_come_out(name, dims, hosts, machine, with_head
 
 @given(
     st.integers(1, 8), st.integers(1, 5), st.integers(1, 5),
-    st.lists(st.integers(1, 64), min_size=1, max_size=4),
+    st.lists(st.integers(1, 64), min_size=1, max_size=4), st.none() | st.randoms(use_true_random=False),
 )  # fmt: skip
-def test_for_any_dimensions_ranks_are_a_bijection_and_slices_stay_in_a_socket(gpus, near, racks, cores):
-    dims, machine = Dims(gpus, near, racks), Machine(tuple(cores))
+def test_for_any_dimensions_ranks_are_a_bijection_and_slices_stay_in_a_socket(gpus, near, racks, cores, where):
+    # With or without a word of nvidia-smi's on which socket each GPU hangs.
+    sockets = tuple(where.randrange(len(cores)) for _ in range(gpus)) if where else ()
+    if where:
+        cores = [count * max(1, sockets.count(socket)) for socket, count in enumerate(cores)]
+    dims, machine = Dims(gpus, near, racks), Machine(tuple(cores), sockets)
     hosts = [f"n{number}" for number in range(dims.hosts)]
     try:
         placed = place(dims, hosts, machine)
@@ -57,6 +61,8 @@ def test_for_any_dimensions_ranks_are_a_bijection_and_slices_stay_in_a_socket(gp
     ]
     assert len(used) == len(set(used)), "a core is given twice"
     assert all(0 <= core < cores[socket] for _, socket, core in used)
+    if sockets:
+        assert all([one.slot.socket for one in block] == list(sockets) for block in placed)
     assert all(one.slot.first <= one.slot.last for one in everything)
 
 
