@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
 from ddlcheck.verdict import Status, Verdict
-from ddlcheck.wants import read, resolve
+from ddlcheck.wants import SESSION_USER, read, resolve, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,23 +22,37 @@ if TYPE_CHECKING:
 HOSTS, SWITCH = "/etc/hosts", "/etc/nsswitch.conf"
 _SHOWN = 20  # names listed in evidence; the count says the rest
 
-# One cluster's names are the same for all its nodes: worked out once, not once for each of 256.
-_memo: tuple[Any, list[str], dict[str, str], dict[str, str]] = (None, [], {}, {})
+#: Names the job user is asked for: enough to tell whether it is served by the resolver that root is.
+_ASKED = 8
+#: Prints the files of the resolver that its user may not read, and the names that are not resolved for it.
+_AS_USER = """\
+for f in /etc/hosts /etc/nsswitch.conf /etc/resolv.conf; do [ ! -e "$f" ] || [ -r "$f" ] || echo "file $f"; done
+for n; do getent hosts "$n" >/dev/null || echo "name $n"; done
+echo done
+"""
+
+# One cluster's addresses are the same for all its nodes: worked out once, not once for each of 256.
+_memo: tuple[Any, dict[str, str], dict[str, str]] = (None, {}, {})
 
 
-def _cluster(intent: Intent) -> tuple[list[str], dict[str, str], dict[str, str]]:
+def _cluster(intent: Intent) -> tuple[tuple[str, ...], dict[str, str], dict[str, str]]:
     """Return (every name, the declared address of names, the node of names)."""
     global _memo  # noqa: PLW0603 - a cache of one
     if _memo[0] is not intent.cluster:
         intents = [intent.of(node) for node in intent.nodes]
         addresses = {name: address for i in intents for name, address in i.addresses.items()}
-        _memo = (intent.cluster, list(intent.all_names), addresses, {name: i.node for i in intents for name in i.names})
-    return _memo[1:]
+        _memo = (intent.cluster, addresses, {name: i.node for i in intents for name in i.names})
+    return intent.all_names, *_memo[1:]
 
 
 def wants(intent: Intent) -> Wants:
-    """Ask the resolver for every name at once."""
-    return {"resolve": resolve(_cluster(intent)[0]), "hosts": read(HOSTS), "switch": read(SWITCH)}
+    """Ask the resolver for every name at once, and as the job's user for a few: root may read what it may not."""
+    few = [*intent.names, *(name for name in intent.all_names if name not in intent.names)][:_ASKED]
+    user = str(intent["ssh_mesh_user"]) or SESSION_USER
+    return {
+        "resolve": resolve(intent.all_names), "hosts": read(HOSTS), "switch": read(SWITCH),
+        "user": run("sh", "-c", _AS_USER, "sh", *few, user=user),
+    }  # fmt: skip
 
 
 def judge(seen: Seen, intent: Intent) -> Verdict:
@@ -72,10 +86,29 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         verdict.seen = f"{name} is {', '.join(wrong.get(name, swapped[:1])) or 'not resolved'}{others}"
         verdict.promised = f"{name} is {declared[name]}" if name in declared else verdict.promised
         verdict.cause = _cause(seen, name, wrong.get(name, swapped[:1]), right=[declared.get(name, "")])
+    elif refused := _refused(seen):
+        _refuse(verdict, refused, str(intent["ssh_mesh_user"]) or "the session's user")
     elif not all(back.values()):
         verdict.status, verdict.remedy = Status.WARN, "hosts_file"
         verdict.seen, verdict.cause = "addresses without a name", "no reverse entry in /etc/hosts or DNS"
     return verdict
+
+
+def _refused(seen: Seen) -> list[str]:
+    *lines, last = seen["user"].need().splitlines() or [""]
+    if last != "done" or not all(line.startswith(("name ", "file ")) for line in lines):
+        raise NotSeen("what the job's user says of the resolver has an unknown form")
+    return lines
+
+
+def _refuse(verdict: Verdict, refused: Sequence[str], user: str) -> None:
+    """Say what the job's user does not get, although root does."""
+    names = [line.removeprefix("name ") for line in refused if line.startswith("name ")]
+    files = [line.removeprefix("file ") for line in refused if line.startswith("file ")]
+    verdict.status, verdict.remedy = Status.FAIL, "hosts_file" if set(files) <= {HOSTS, SWITCH} else "inspect"
+    verdict.seen = f"{names[0] if names else files[0]} is not {'resolved' if names else 'readable'} for {user}"
+    verdict.cause = f"{', '.join(files)} cannot be read by {user}" if files else "root is served by another resolver"
+    verdict.evidence.update(user=user, refused=names[:_SHOWN], unreadable=files)
 
 
 def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> Sequence[Verdict]:

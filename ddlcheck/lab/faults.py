@@ -205,6 +205,11 @@ _ALL = (
         _files("/etc/nsswitch.conf"), "hosts_file", _OFF_FABRIC,
     ),
     Fault(
+        "hosts-mode", "only root may read /etc/hosts", "hosts_file", r"/etc/hosts cannot be read by ddl",
+        # In place, since its content is nobody's fault.
+        _sh("chmod 000 /etc/hosts"), _sh("chmod 644 /etc/hosts"), "hosts_file", _OFF_FABRIC,
+    ),
+    Fault(
         "mesh-key", "the job user's key is gone", "ssh_mesh", r"no private key",
         _sh("keep $job/.ssh/id_ed25519_ddl; rm -f $job/.ssh/id_ed25519_ddl"),
         _files("$job/.ssh/id_ed25519_ddl"), "ssh_mesh", _MPI,

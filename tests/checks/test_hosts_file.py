@@ -206,7 +206,7 @@ def judged_in(count):
     intents = {node: Intent(node, kept[node], kept) for node in kept}
     seen = {
         node: {"resolve": Answer(data={"forward": names, "reverse": reverse, "self": names[node], "hostname": node}),
-               "hosts": Answer(""), "switch": Answer("")}
+               "hosts": Answer(""), "switch": Answer(""), "user": Answer("done\n", rc=0)}
         for node in kept
     }  # fmt: skip
     begun = time.process_time()
@@ -226,3 +226,40 @@ def test_garbage_is_never_a_pass(answer):
     it = cluster()
     it.seen[NODE]["resolve"] = answer
     assert it.judge(NODE).status == Status.UNKNOWN
+
+
+def test_a_file_that_only_root_may_read_is_named_with_the_user_who_may_not():
+    it = cluster().put(NODE, "user", "file /etc/hosts\nname ib2\nname ib1\ndone\n", rc=0)
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.remedy, verdict.seen) == (Status.FAIL, "hosts_file", "ib2 is not resolved for ddl")
+    assert verdict.cause == "/etc/hosts cannot be read by ddl"
+    assert (verdict.evidence["refused"], verdict.evidence["unreadable"]) == (["ib2", "ib1"], ["/etc/hosts"])
+    assert [v.nodes for v in it.bad()] == [(NODE,)]
+
+
+def test_a_resolver_s_file_that_only_root_may_read_is_found_before_a_name_is_missed():
+    verdict = cluster().put(NODE, "user", "file /etc/resolv.conf\ndone\n", rc=0).judge(NODE)
+    # The role does not own that file.
+    assert (verdict.status, verdict.remedy) == (Status.FAIL, "inspect")
+    assert verdict.seen == "/etc/resolv.conf is not readable for ddl"
+
+
+def test_names_that_root_does_not_get_either_are_not_blamed_on_the_user():
+    it = forward(cluster(), "ib4").put(NODE, "user", "name ib4\ndone\n", rc=0)
+    it.seen[NODE]["hosts"] = Answer("127.0.0.1 localhost\n")
+    assert "no line for ib4" in it.judge(NODE).cause
+
+
+@pytest.mark.parametrize("answer", [*GARBAGE, Answer("name ib1\n", rc=0), Answer("hello\ndone\n", rc=0)])
+def test_a_user_who_cannot_be_asked_is_unknown(answer):
+    it = cluster()
+    it.seen[NODE]["user"] = answer
+    assert it.judge(NODE).status is Status.UNKNOWN
+
+
+def test_the_job_s_user_is_asked_for_a_few_names_its_own_first():
+    it = cluster(ssh_mesh_user="")
+    asked = it.check.wants(it.intents[NODE])["user"]
+    assert asked["user"] == "@session"
+    assert asked["argv"][4:6] == ["ib2", "minsky2"]
+    assert len(asked["argv"]) <= 4 + 8
