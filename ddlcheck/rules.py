@@ -130,6 +130,13 @@ _RESOURCES = {
 #: Variable: (what fits, what it has to be).
 RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **_RESOURCES,
+    "health_gate_interval": (_number(10), "at least 10 seconds"),
+    "health_gate_max_age": (_number(20), "a number of seconds, at least twice health_gate_interval"),
+    "health_gate_timeout": (_number(1), "from 1 to 55 seconds"),
+    "health_gate_intent_max_age": (_number(0), "a number of seconds, 0 for never"),
+    "health_gate_breaker_share": (_number(0, above=True), "a share above 0 and at most 1"),
+    "health_gate_breaker_window": (_number(1), "at least 1 second"),
+    "health_gate_textfile": (_matches(r"|/[^ %]*\.prom"), "an absolute path that ends in .prom, or empty"),
     "memlock_limit": (_matches("unlimited|[1-9][0-9]{0,12}"), "a number of KiB, or the word unlimited"),
     "clock_max_spread": (_number(0, above=True), "a number of seconds above 0"),
     "fabric_min_bandwidth": (_number(0), "a number of MB/s, 0 for none"),

@@ -13,6 +13,7 @@ from ddlcheck import checks, inventory, saved
 from ddlcheck.cli import _options
 from ddlcheck.errors import UsageError
 from ddlcheck.gates import payload, promised
+from ddlcheck.gates.adapters import ADAPTERS
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +65,17 @@ def _write(found: inventory.Inventory, folder: pathlib.Path, made: int) -> dict[
     return hashes
 
 
+def _hooks(found: inventory.Inventory) -> dict[str, dict[str, list[dict[str, str]]]]:
+    """Return the files of the scheduler that each node declares, for those whose files belong on the nodes."""
+    out: dict[str, dict[str, list[dict[str, str]]]] = {}
+    for node in found.nodes:
+        values = found.intents[node.name].values
+        if values["health_gate_scheduler"] in ("pbs", "lsf"):
+            adapter = ADAPTERS[values["health_gate_scheduler"]](values)
+            out[node.name] = {"files": [file._asdict() for file in adapter.files]}
+    return out
+
+
 def _for_role(found: inventory.Inventory) -> int:
     """Make the intent files and the library in a folder that the role removes; say in JSON what is where."""
     folder, made = pathlib.Path(tempfile.mkdtemp(prefix="ddlcheck-gate-")), int(time.time())
@@ -71,5 +83,5 @@ def _for_role(found: inventory.Inventory) -> int:
     library = payload.digest(modules)
     (folder / "library.tar").write_bytes(payload.archive(modules, library))
     print(json.dumps({"folder": str(folder), "made": made, "library": library, "launcher": payload.launcher(library),
-                      "intents": _write(found, folder, made)}))  # fmt: skip
+                      "hooks": _hooks(found), "intents": _write(found, folder, made)}))  # fmt: skip
     return 0

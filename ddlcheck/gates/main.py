@@ -23,6 +23,7 @@ OPTIONS = {
     "--only": ("CHECK,…", "judge only these promises; the result is not kept"),
     "--skip": ("CHECK,…", "judge all but these promises; the result is not kept"),
     "--timeout": ("S", "seconds all of it may take (default: 10; of a run with slow probes 120)"),
+    "--last": ("S", "judge nothing: repeat the kept verdict, if it is at most S seconds old"),
     "--now": ("", "run slow probes, too, instead of taking what the background tier found"),
     "--background": ("", "be the background tier: run slow probes and keep what they find, then judge"),
     "--results": ("FILE", "where that is kept (default: /run/ddlcheck/background.json)"),
@@ -98,6 +99,8 @@ def _run(given: dict[str, str], name: str) -> int:
         service="--background" in given,
         now="--now" in given,
     )
+    if "--last" in given:
+        return _repeat(given)
     slow = {"--now", "--background"} & set(given)
     seconds = _seconds(given.get("--timeout", ""), node.SLOW_TIMEOUT if slow else node.TIMEOUT)
     if "--background" in given:
@@ -113,18 +116,34 @@ def _run(given: dict[str, str], name: str) -> int:
         _say(result, given)
     if trouble:
         sys.stderr.write(f"{name}: {trouble}\n")
-    if "--nagios" in given:
-        from ddlcheck.gates import nagios  # noqa: PLC0415
+    return _exit(result, given)
 
-        return nagios.exit_status(result)
-    return result.exit
+
+def _repeat(given: dict[str, str]) -> int:
+    """Say the kept verdict again; raises `NotSeen` when there is none that may be believed."""
+    from ddlcheck.gates import status  # noqa: PLC0415
+
+    kept = status.read(_seconds(given["--last"], 0.0, "--last"), given.get("--status", status.PATH))
+    if kept.result.refused and not {"--json", "--nagios"} & set(given):
+        raise UsageError(kept.result.refused)
+    if "--quiet" not in given:
+        _say(kept.result, given)
+    return _exit(kept.result, given)
+
+
+def _exit(result: Result, given: dict[str, str]) -> int:
+    if "--nagios" not in given:
+        return result.exit
+    from ddlcheck.gates import nagios  # noqa: PLC0415
+
+    return nagios.exit_status(result)
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
 
 
-def _seconds(text: str, default: float) -> float:
+def _seconds(text: str, default: float, option: str = "--timeout") -> float:
     if not text:
         return default
     try:
@@ -132,7 +151,7 @@ def _seconds(text: str, default: float) -> float:
     except ValueError:
         value = 0.0
     if not 0.1 <= value <= 3600:  # noqa: PLR2004 - also refuses nan
-        raise UsageError(f"--timeout {text}: from 0.1 to 3600 seconds")
+        raise UsageError(f"{option} {text}: from 0.1 to 3600 seconds")
     return value
 
 

@@ -15,9 +15,9 @@ LIBRARY = "/usr/local/lib/ddlcheck"
 #: The least Python a node may have; `make lint` holds the modules to it.
 PYTHON = (3, 8)
 #: What is found by its name while the gate runs, and therefore by no import statement.
-_BY_NAME = ("probes/agent", "probes/local", "probes/quick", "probes/storage")
+_BY_NAME = ("probes/agent", "probes/local", *(f"probes/{name}" for name in parts.modules()))
 #: Of this package, what only the controller runs.
-_CONTROLLER = ("payload", "allocation", "fanout", "job", "nodes", "spanning")
+_CONTROLLER = ("adapters", "payload", "allocation", "fanout", "job", "nodes", "spanning")
 
 _LAUNCHER = """\
 #!/usr/bin/python3 -IS
@@ -48,6 +48,8 @@ def modules() -> dict[str, bytes]:
             found[name] = path.read_bytes()
             todo += _imported(here, found[name])
             todo += [folder / "__init__.py" for folder in path.parents if folder == here or here in folder.parents]
+    for name in parts.programs():
+        found[f"ddlcheck/share/roles/{name}/files/{name}.py"] = parts.program(name).encode()
     for name in parts.programs():
         found[f"ddlcheck/share/roles/{name}/files/{name}.py"] = parts.program(name).encode()
     return dict(sorted(found.items()))

@@ -33,6 +33,11 @@ def needed(wants: Mapping[str, Want]) -> dict[str, dict[str, str]]:
     }
 
 
+def modules() -> list[str]:
+    """Return the modules beside this one that a node may be sent, or is given with the gate."""
+    return sorted(set(_PARTS.values()))
+
+
 def programs() -> list[str]:
     """Return the roles whose programs nodes may be asked to run."""
     return sorted(set(_PROGRAMS.values()))
