@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from ddlcheck.errors import NotSeen
-from ddlcheck.verdict import Status, Verdict
+from ddlcheck.verdict import EXIT_USAGE, Status, Verdict
 from ddlcheck.wants import read, run, stat
 
 TYPE_CHECKING = False
@@ -65,6 +65,8 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     elif age > most:
         verdict.seen = f"the last result is {age:.0f} s old"
         verdict.cause = f"ddlcheck.service hangs or fails: {STATUS} is older than {most:.0f} s"
+    elif result == EXIT_USAGE:
+        verdict.seen, verdict.cause = "the gate refuses its intent", f"{INTENT} cannot be used: ddlcheck-node says why"
     else:
         verdict.status, verdict.remedy = Status.PASS, ""
         verdict.seen = f"looked {age:.0f} s ago: exit status {result}"

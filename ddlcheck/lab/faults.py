@@ -305,6 +305,21 @@ _ALL = (
         _files("/usr/bin/chronyc"), status="UNKNOWN",
     ),
     Fault(
+        "gate-intent", "the gate knows an earlier inventory", "health_gate", r"not of this inventory as it is now",
+        _sh("""f=/etc/ddlcheck/intent.json; keep $f; sed -i 's/"declared":"......../"declared":"00000000/' $f"""),
+        _files("/etc/ddlcheck/intent.json"), "health_gate",
+    ),
+    Fault(
+        "gate-timer", "the gate's timer is stopped", "health_gate", r"ddlcheck\.timer is stopped",
+        _sh("systemctl stop ddlcheck.timer"),
+        _sh("[ ! -e /etc/systemd/system/ddlcheck.timer ] || systemctl start ddlcheck.timer"), "health_gate",
+    ),
+    Fault(
+        "gate-gone", "the gate was removed", "health_gate", r"there is no /usr/local/sbin/ddlcheck-node",
+        _sh("f=/usr/local/sbin/ddlcheck-node; keep $f; rm -f $f"),
+        _files("/usr/local/sbin/ddlcheck-node"), "health_gate",
+    ),
+    Fault(
         "ib-cable", "the cable of the fabric interface is out", "interfaces", r"ib0 is down or has no carrier",
         lambda node: node.link("ib0", up=False), lambda node: node.link("ib0", up=True), "", _OFF_FABRIC,
     ),

@@ -60,7 +60,8 @@ def gone(path):
     ({"status": Answer(why="missing")}, "has not run"),
     ({"status": Answer(json.dumps({"boot": "another", "since_boot": 1.0, "exit": 0}))}, "has not run"),
     ({"uptime": Answer("9000.0 1\n")}, "is older than 900 s"),
-], ids=["no gate", "no intent", "another intent", "timer stopped", "never ran", "another boot", "too old"])  # fmt: skip
+    ({"status": Answer(json.dumps({"boot": BOOT, "since_boot": 1000.0, "exit": 2}))}, "cannot be used"),
+], ids=["no gate", "no intent", "another intent", "timer stopped", "never ran", "another boot", "too old", "refused"])  # fmt: skip
 def test_what_is_wrong_is_named(answers, cause):
     verdict = judge(**answers)
     assert (verdict.status, verdict.remedy) == (Status.FAIL, "health_gate")

@@ -69,6 +69,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "clock-option": ({"clock_servers": ["-x"]}, "neither a host name nor an address"),
     "clock-itself": ({"clock_servers": ["clock-itself"]}, "clock-itself is declared as its own time server"),
     "clock-spread": ({"clock_max_spread": 0}, "has to be above 0 seconds"),
+    "gate-age": ({"health_gate_max_age": 300}, "less than twice health_gate_interval"),
+    "gate-timeout": ({"health_gate_timeout": 60}, "has to be from 1 to 55 seconds"),
+    "gate-share": ({"health_gate_breaker_share": 0}, "has to be above 0 and at most 1"),
+    "gate-scheduler": ({"health_gate_scheduler": "sge"}, "value of health_gate_scheduler must be one of"),
     "interfaces-path": ({"interfaces_fabric": "../x"}, "which is not the name of a network interface"),
     "interfaces-none": ({"interfaces_fabric": "nosuch0"}, "interfaces-none has no interface nosuch0"),
     "interfaces-else": (

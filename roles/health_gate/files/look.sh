@@ -5,7 +5,11 @@ launcher=$1 intent=$2 libraries=$3 status=$4 most=$5
 shift 5
 for f in "$launcher" "$@"; do [ -f "$f" ] && echo "file $(sha256sum < "$f" | cut -c1-64) $(stat -c %a:%U:%G "$f") $f"; done
 [ -d "${intent%/*}" ] && echo "folder yes"
-[ -f "$intent" ] && echo "intent $(head -c 400 "$intent" | sed -n 's/^{"hash":"\([0-9a-f]*\)","made":\([0-9]*\),.*/\1 \2/p') $(stat -c %a:%U:%G "$intent")"
+if [ -f "$intent" ]; then
+  # {"hash":"64 digits","made":seconds,... : the hash is of all that follows the seconds. An edited file is no intent.
+  set -- $(head -c 400 "$intent" | sed -n 's/^{"hash":"\([0-9a-f]*\)","made":\([0-9]*\),.*/\1 \2/p') "$@"
+  [ "$(tail -c +$((83 + ${#2})) "$intent" 2> /dev/null | sha256sum | cut -c1-64)" = "$1" ] && echo "intent $1 $2 $(stat -c %a:%U:%G "$intent")"
+fi
 for f in "$libraries"/*/complete; do [ -f "$f" ] && f=${f%/complete} && echo "library ${f##*/}"; done
 /usr/bin/python3 -IS -c 'import sys; print("python", *sys.version_info[:2])' 2> /dev/null || echo "python none"
 [ -d /run/systemd/system ] && echo "systemd yes"
