@@ -66,6 +66,9 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     declared = str(intent["openmpi_transport"])
     if part.get("nodes") == 1:
         return Verdict(Status.SKIP, ALONE, promised="pairs")
+    carrier = carriers.of(part["counters"])
+    if carrier is None and declared == carriers.VERBS and (without := _without_port(seen)) is not None:
+        return without
     if (gone := _gone(part)) is not None:
         full = _no_room(seen)
         if full and not part.get("died"):
@@ -77,7 +80,6 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         return gone
     if part["rank"] is None:
         raise NotSeen(str(part["failure"].get("cause", "")) or "no rank reported from this node")
-    carrier = carriers.of(part["counters"])
     evidence = {
         "host": part["rank"].get("host"), "mpi": part["rank"].get("mpi"),
         "carrier": carrier.kind if carrier else None, "device": carrier.device if carrier else None,
@@ -102,6 +104,18 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         verdict.status, verdict.remedy = Status.FAIL, "inventory"
         verdict.cause = "tcp was declared, but the library chose another transport"
     return verdict
+
+
+def _without_port(seen: Seen) -> Verdict | None:
+    """Judge a node that carried nothing: a port that is down is the nearest reason, whatever else went wrong."""
+    from ddlcheck.judging import carriers  # noqa: PLC0415
+
+    ports = seen.get("ports")
+    cause = carriers.no_port(_texts(seen, "ports")) if ports is not None and isinstance(ports.data, dict) else ""
+    return Verdict(
+        Status.FAIL, "no port for verbs", promised=_promised(carriers.VERBS), cause=cause, remedy="inspect",
+        evidence={"ports": _texts(seen, "ports")}, declared={"openmpi_transport": carriers.VERBS},
+    ) if cause else None  # fmt: skip
 
 
 def _gone(part: Part) -> Verdict | None:

@@ -100,21 +100,30 @@ def kind_of(device: str) -> str:
     return TCP if device.startswith("net:") else SHARED
 
 
+def no_port(ports: Mapping[str, str]) -> str:
+    """Return why a node cannot use verbs at all; empty where one of its ports is active.
+
+    ``ports`` maps ``/sys/class/infiniband/*/ports/*/state`` to its text.
+    """
+    if not ports:
+        return "the node has no InfiniBand or RoCE device"
+    if any("ACTIVE" in text for text in ports.values()):
+        return ""
+    path, text = next(iter(sorted(ports.items())))
+    name, state = "/".join(path.split("/")[4:7:2]), text.partition(":")[2].strip().lower() or "not active"
+    return f"no port is active: {name} is {state}"
+
+
 def why_not_verbs(  # noqa: PLR0911 - causes in the order they are looked for
     *, ports: Mapping[str, str], params: Mapping[str, str], memlock: str, talk: str
 ) -> tuple[str, str]:
     """Return (cause, remedy) of bytes that did not take the verbs device.
 
-    ``ports`` maps ``/sys/class/infiniband/*/ports/*/state`` to its text, ``params`` the parameter files that a
-    rank reads to theirs; ``memlock`` is a rank's soft limit in KiB or ``unlimited``.
+    ``ports`` is as in `no_port`, ``params`` maps the parameter files that a rank reads to their texts; ``memlock``
+    is a rank's soft limit in KiB or ``unlimited``.
     """
-    if not ports:
-        return "the node has no InfiniBand or RoCE device", "inspect"
-    active = [path for path, text in ports.items() if "ACTIVE" in text]
-    if not active:
-        path, text = next(iter(sorted(ports.items())))
-        name, state = "/".join(path.split("/")[4:7:2]), text.partition(":")[2].strip().lower() or "not active"
-        return f"no port is active: {name} is {state}", "inspect"
+    if cause := no_port(ports):
+        return cause, "inspect"
     for path, text in sorted(params.items()):
         for line in text.splitlines():
             name, equals, value = (word.strip() for word in line.partition("#")[0].partition("="))
@@ -127,6 +136,7 @@ def why_not_verbs(  # noqa: PLR0911 - causes in the order they are looked for
     if memlock.isdigit() and int(memlock) < 1 << 20:
         return f"a rank may lock {memlock} KiB of memory only, and RDMA pins what it sends", "memlock"
     if "UCX" not in talk:
-        return "Open MPI chose TCP although a port is active: no UCX in it, or ranks may not open the device", "openmpi"
+        cause = "Open MPI chose TCP although a port is active: no UCX in it, ranks may not open the device"
+        return f"{cause}, or the nodes it spoke to have no such port", "openmpi"
     said = next((line.strip() for line in talk.splitlines() if "UCX" in line), "")
     return f"UCX did not use the device: {said[:160]}", "openmpi"

@@ -298,6 +298,7 @@ def test_only_the_parameter_files_that_this_installation_reads_are_asked_for(pre
 
 
 # ---- what carried the bytes ----
+DOWN = {"ports": {"/sys/class/infiniband/rxe0/ports/1/state": "1: DOWN\n"}}
 ACTIVE = {"ports": {"/sys/class/infiniband/mlx5_0/ports/1/state": "4: ACTIVE\n"}}
 
 
@@ -391,3 +392,18 @@ def test_a_hung_pair_is_broken_whoever_shares_cores():
     found = measured()
     found.hung = [{"a": "n1", "b": "n2", "during": "latency", "by": ["n1"]}]
     assert failures(judged(found, fabric_shared_cores=True)[1])
+
+
+@pytest.mark.parametrize(
+    "fault", [{"unstarted": {"n2": {"cause": "no", "remedy": "ssh_mesh", "text": ""}}}, {"pairs": [], "counters": {}}]
+)
+def test_where_nothing_was_carried_a_port_that_is_down_is_the_cause(fault):
+    found = measured(**fault)
+    found.counters = {}
+    own, _ = judged(found, files=DOWN, openmpi_transport="verbs")
+    assert own["n2"].status is Status.FAIL
+    assert own["n2"].cause == "no port is active: rxe0/1 is down"
+    own, _ = judged(found, files=ACTIVE, openmpi_transport="verbs")
+    assert getattr(own["n2"], "cause", "") != "no port is active: rxe0/1 is down"
+    own, _ = judged(found, files=DOWN, openmpi_transport="any")
+    assert getattr(own["n2"], "cause", "") != "no port is active: rxe0/1 is down"
