@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def variables(lab: Lab) -> dict[str, tuple[Value, str]]:
     """
     limit, why = memlock_limit()
     shared: list[dict[str, str | bool]] = [
-        {"path": "/srv/shared", "source": "/export/shared", "fstype": "none", "options": "bind,nofail",
+        {"path": "/srv/shared", "source": "/export/shared", "fstype": "none", "options": "bind,nofail,nosuid,nodev",
          "rename": True, "lock": True},
     ]  # fmt: skip
     return {
@@ -97,8 +98,18 @@ def variables(lab: Lab) -> dict[str, tuple[Value, str]]:
             shared,
             "no NFS in this kernel's nodes: one file system of the host is at /export/shared of each",
         ),
+        "dataset_sets": ([dataset(lab)], "made by `ddlcheck lab up`, and copied to each node's own disk"),
         "fabric_shared_cores": (True, "the nodes compete for this host's cores: a slow pair is in doubt, not broken"),
     }
+
+
+def dataset(lab: Lab) -> dict[str, str | bool]:
+    """Return what is declared of the lab's data set, which is small but has all that a data set has."""
+    manifest = lab.directory / "digits.manifest"
+    return {
+        "name": "digits", "dest": "/data/digits", "mode": "local", "method": "copy", "source": "/export/shared/digits",
+        "manifest": str(manifest), "digest": hashlib.sha256(manifest.read_bytes()).hexdigest(), "owner": "ddl",
+    }  # fmt: skip
 
 
 def host_variables(node: Node) -> dict[str, Value]:

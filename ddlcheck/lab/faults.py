@@ -6,10 +6,12 @@ that may fail because of it. ``python -m ddlcheck.lab.faults`` prints docs/fault
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ddlcheck.errors import DdlcheckError
+from ddlcheck.lab import fuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,6 +75,19 @@ def _sh(script: str) -> Act:
     return lambda node: _run(node, script)
 
 
+def _fuse(mode: str) -> Act:
+    """Return a fault: a file system that is hung or stale where the shared one was."""
+    program = pathlib.Path(fuse.__file__).read_text(encoding="utf-8")
+
+    def act(node: Node) -> None:
+        _run(node, _UNMOUNT)
+        done = node.run(["python3", "-", mode, "/srv/shared"], input=program, timeout=30)
+        if done.returncode:
+            raise DdlcheckError(f"{node.name}: {done.stderr.strip()[-300:]}")
+
+    return act
+
+
 def _on_both(script: str) -> Act:
     def act(node: Node) -> None:
         for each in (node, node.lab.nodes[node.index % node.lab.size]):
@@ -100,6 +115,22 @@ _OFF_FABRIC = frozenset({"ssh_mesh", "openmpi"})
 _RESTART = "systemctl daemon-reload; systemctl reset-failed ssh 2>/dev/null || :; systemctl restart ssh"
 # A running sshd whose soft limit is what Linux gave before 5.16; it may be raised again, by PAM or by a restart.
 _LOW = 'prlimit --pid "$(systemctl show -p MainPID --value ssh)" --memlock=65536:'
+
+# What is shared, taken away; and put back where it is not as fstab has it, whatever is there instead.
+_UNMOUNT = "umount /srv/shared\n"
+_REMOUNT = f"""\
+if [ -e {fuse.PID} ]; then
+  umount -l /srv/shared 2>/dev/null || :; kill -9 "$(cat {fuse.PID})" 2>/dev/null || :; rm {fuse.PID}
+fi
+if grep -q ' /srv/shared ' /etc/fstab; then
+  mkdir -p /srv/shared
+  if ! findmnt -no OPTIONS /srv/shared | grep -q '^rw,nosuid,nodev' || [ -d /srv/shared/.other ]; then
+    while mountpoint -q /srv/shared; do umount -l /srv/shared; done
+    rm -f /srv/shared/note; mount /srv/shared
+  fi
+fi
+"""
+_DIGIT = "$(find -L /data/digits -name '*7.bin' | sort | head -n 1)"
 
 # A frozen node comes first, because nothing can be healed in it before it runs again.
 _ALL = (
@@ -338,6 +369,64 @@ _ALL = (
         "nccl-interface", "NCCL is sent to the management network", "interfaces",
         r"/etc/nccl\.conf says NCCL_SOCKET_IFNAME==eth0",
         _sh("keep /etc/nccl.conf; sed -i 's/=ib0/=eth0/' /etc/nccl.conf"), _files("/etc/nccl.conf"), "interfaces",
+    ),
+    Fault(
+        "nfs-unmounted", "the shared file system is not mounted", "nfs", r"/srv/shared is not mounted",
+        _sh(f"{_UNMOUNT}rmdir /srv/shared"), _sh(_REMOUNT), "nfs",
+    ),
+    Fault(
+        "nfs-empty", "an empty directory is where the mount was", "nfs", r"an empty directory is in its place",
+        _sh(_UNMOUNT), _sh(_REMOUNT), "nfs",
+    ),
+    Fault(
+        "nfs-filled", "somebody writes into the directory below the mount", "nfs", r"files of its own",
+        _sh(f"{_UNMOUNT}echo mine > /srv/shared/note"), _sh(_REMOUNT),
+    ),
+    Fault(
+        "nfs-source", "another directory is mounted in its place", "nfs", r"not from /export/shared",
+        _sh(f"{_UNMOUNT}mkdir -p /var/tmp/other/.other; mount --bind -o nosuid,nodev /var/tmp/other /srv/shared"),
+        _sh(_REMOUNT), "nfs",
+    ),
+    Fault(
+        "nfs-options", "it is mounted with other options", "nfs", r"other options than declared \(nosuid,nodev\)",
+        _sh("mount -o remount,bind,suid,dev /srv/shared"), _sh(_REMOUNT), "nfs",
+    ),
+    Fault(
+        "nfs-readonly", "it became read-only", "nfs", r"read-only by surprise",
+        _sh("mount -o remount,bind,ro,nosuid,nodev /srv/shared"), _sh(_REMOUNT), "nfs",
+    ),
+    Fault(
+        "nfs-full", "the shared file system is full", "nfs", r"is full",
+        _sh("head -c 1G /dev/zero > /export/shared/fill 2>/dev/null || :"), _sh("rm -f /export/shared/fill"),
+        on="nodes",
+    ),
+    Fault(
+        "nfs-hung", "the file server does not answer any more", "nfs", r"/srv/shared is HUNG",
+        _fuse("hung"), _sh(_REMOUNT),
+    ),
+    Fault(
+        "nfs-stale", "the export was replaced while it was mounted", "nfs", r"export was removed or replaced",
+        _fuse("stale"), _sh(_REMOUNT), "nfs",
+    ),
+    Fault(
+        "data-missing", "one file of the data set is gone", "dataset", r"1 missing \(first 0/07\.bin\)",
+        _sh(f'rm "{_DIGIT}"'), _sh(":"), "dataset",
+    ),
+    Fault(
+        "data-flipped", "one byte of the data set was changed", "dataset", r"1 with other bytes \(first 0/07\.bin\)",
+        _sh(f'printf "\\377" | dd of="{_DIGIT}" bs=1 seek=9 conv=notrunc status=none'), _sh(":"), "dataset",
+    ),
+    Fault(
+        "data-extra", "a file is in the data set that does not belong there", "dataset",
+        r"1 that do not belong there \(first 0/stray\)", _sh("echo x > /data/digits/0/stray"), _sh(":"), "dataset",
+    ),
+    Fault(
+        "data-owner", "the data set belongs to somebody else", "dataset", r"1 of another owner \(first 0/07\.bin\)",
+        _sh(f'chown 4711 "{_DIGIT}"'), _sh(":"), "dataset",
+    ),
+    Fault(
+        "data-manifest", "the manifest of the data set is gone", "dataset", r"the manifest is missing",
+        _sh("rm /data/.digits@*.manifest"), _sh(":"), "dataset",
     ),
 )  # fmt: skip
 

@@ -7,12 +7,13 @@ its records: an `up` that was killed may not have written them.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ddlcheck.errors import DdlcheckError, UsageError
@@ -22,6 +23,7 @@ from ddlcheck.lab.cluster import Lab, names, valid_name, valid_size
 from ddlcheck.lab.nodes import entering
 from ddlcheck.lab.seed import seed
 from ddlcheck.lab.sweep import make_room, sweep
+from ddlcheck.probes import parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,12 +121,26 @@ def _start(lab: Lab, tree: Path) -> None:
     lab.shared.mkdir()
     # Of its own size, so that it can be full without the host being so.
     host.run(["mount", "-t", "tmpfs", "-o", f"size={SHARED},mode=1777", "lab-shared", lab.shared])
+    _make_dataset(lab)
     _serve_packages(lab)
     with ThreadPoolExecutor(4) as pool:
         keys = list(pool.map(partial(seed, image=tree, authorized=authorized), lab.nodes))
     access.write(lab, {node.name: key for node, key in zip(lab.nodes, keys, strict=True)})
     for node in lab.nodes:
         node.start()
+
+
+def _make_dataset(lab: Lab) -> None:
+    """Make a data set in what the nodes share, the same bytes in every lab, and its manifest."""
+    source = lab.shared / "digits"
+    for digit in range(10):
+        (source / str(digit)).mkdir(parents=True)
+        for number in range(10):
+            name = f"{digit}{number}"
+            (source / str(digit) / f"{name}.bin").write_bytes(hashlib.sha512(name.encode()).digest() * 64)
+    space: dict[str, Any] = {"__name__": "dataset"}
+    exec(compile(parts.program("dataset"), "dataset.py", "exec"), space)  # noqa: S102 - the role's own program
+    (lab.directory / "digits.manifest").write_text(space["make"](str(source)))
 
 
 def _serve_packages(lab: Lab) -> None:
