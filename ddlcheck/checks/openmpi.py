@@ -1,15 +1,16 @@
 """Every node runs the same Open MPI, and nothing switches the declared transport off.
 
-Looked for where mpirun's daemons are: in a session of the job user, opened by ssh without a terminal.
+Looked for where mpirun's daemons are: in a session of the job user, opened by ssh without a terminal; then in a
+login shell and under sudo. Where no session can be opened yet, what is on the node is judged without one.
 """
 
 from __future__ import annotations
 
 from ddlcheck.errors import NotSeen
-from ddlcheck.judging import account
+from ddlcheck.judging import account, cuda, mpi, ways
 from ddlcheck.judging.edges import SSH
 from ddlcheck.verdict import Status, Verdict
-from ddlcheck.wants import SESSION_USER, read_all, run
+from ddlcheck.wants import SESSION_USER, rank, read_all, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,66 +20,44 @@ if TYPE_CHECKING:
     from ddlcheck.intent import Intent
     from ddlcheck.wants import Wants
 
-FILE = "openmpi-mca-params.conf"
-# Single quotes only outside: sh and csh pass it on alike. $1: where it is when it is not in the PATH.
-SCRIPT = """sh -c '
-echo @path; command -v mpirun; command -v orted || command -v prted
-PATH=$PATH:$1/bin:/usr/lib64/openmpi/bin
-echo @version; mpirun --version
-echo @build; ompi_info --parsable -c | grep -E "^(config:(timestamp|cli)|compiler:c:version):"
-echo @compiler; mpicc --showme:version 2>&1
-echo @env; env | grep ^OMPI_MCA_
-echo @user; cat "$HOME/.openmpi/mca-params.conf"
-echo @end' sh {} 2>/dev/null"""
-SECTIONS = ("path", "version", "build", "compiler", "env", "user", "end")
-
 
 def wants(intent: Intent) -> Wants:
     """Ask a session of the job user on the node itself; and the files that any of its users' MPI reads."""
-    user = str(intent["ssh_mesh_user"]) or SESSION_USER
+    declared = str(intent["ssh_mesh_user"])
+    user = declared or SESSION_USER
     prefix = str(intent["openmpi_prefix"]).rstrip("/")
-    script = SCRIPT.replace("{}", "'" + prefix.replace("'", "'\\''") + "'")
+    ssh, script = (*SSH, "--", intent.mpi_name), mpi.quoted(mpi.SCRIPT, prefix)
+    login = {"login": run("su", "-l", "-c", ways.SCRIPT, "--", declared, deadline=20.0)} if declared else {}
+    aware = (
+        {"cuda": run(*ssh, mpi.quoted(cuda.SCRIPT, prefix), user=user, deadline=20.0)} if intent["openmpi_cuda"] else {}
+    )
     return {
-        "session": run(*SSH, "--", intent.mpi_name, script, user=user, deadline=20.0),
-        "files": read_all(f"{prefix}/etc/{FILE}", f"/etc/openmpi*/{FILE}", f"/usr/lib64/openmpi/etc/{FILE}"),
-        "account": account.want(user),
-        "hca": read_all("/sys/class/infiniband/*/node_type"),
-    }
+        "session": run(*ssh, script, user=user, deadline=20.0),
+        "local": run("sh", "-c", script, user=user, deadline=20.0),
+        "sudo": run("sudo", "-n", "sh", "-c", ways.SCRIPT, deadline=20.0),
+        "files": read_all(*(f"{at}/{mpi.FILE}" for at in (f"{prefix}/etc", "/etc/openmpi*", "/usr/lib64/openmpi/etc"))),
+        "account": account.want(user), "hca": read_all("/sys/class/infiniband/*/node_type"), "rank": rank(),
+        **login, **aware,
+    }  # fmt: skip
 
 
 def judge(seen: Seen, intent: Intent) -> Verdict:
-    """Judge one node's installation and parameters."""
+    """Judge one node's installation, parameters and ways in."""
     user = str(intent["ssh_mesh_user"]) or "the session's user"
     gone = account.unseen(seen["account"], seen["session"], user, intent.node)
     if gone:
         return gone
-    said = _sections(seen)
-    version, path, compiler = _version(said), (said["path"] or [""])[0], (said["compiler"] or [""])[0]
-    now = _effective(said, seen["files"].need_data(), str(intent["openmpi_prefix"]))
-    off = _switched_off(now, intent)
-    verdict = Verdict(
-        Status.FAIL, version or "no mpirun", promised="Open MPI, nothing switched off", remedy="openmpi",
-        evidence={"path": said["path"], "version": version, "build": said["build"], "compiler": compiler,
-                  "parameters": {key: list(at) for key, at in now.items()},
-                  "hca": sorted(str(path)[:64] for path in seen["hca"].data or ())},
-        declared={"transport": str(intent["openmpi_transport"]), "mca": dict(intent["openmpi_mca"])},
-    )  # fmt: skip
-    if not version:
-        verdict.cause = "there is no mpirun, neither in the PATH of the job user's session nor under openmpi_prefix"
-        if path:
-            verdict.cause = f"{path} does not say that it is Open MPI: look at `mpirun --version`"
-    elif path and len(said["path"]) < 2:  # noqa: PLR2004 - mpirun, and the daemon it starts elsewhere
-        verdict.seen, verdict.cause = f"{version} without its daemon", "there is no orted or prted beside mpirun"
-    elif "Open MPI" in compiler and version not in compiler.split():
-        verdict.seen = f"runs {version}, compiles for another"
-        verdict.cause = f"mpirun is {version}, but mpicc says {compiler[:60]}"
-    elif off:
-        verdict.seen, verdict.cause = off
-    elif not path:
-        verdict.status, verdict.remedy, verdict.seen = Status.WARN, "inspect", f"{version}, not in the PATH"
-        verdict.cause = "a session without a terminal finds no mpirun in its PATH: launch it by its full path"
-    else:
-        verdict.status, verdict.remedy = Status.PASS, ""
+    try:
+        said = mpi.sections(seen["session"])
+    except NotSeen as unseen:
+        return _without_session(seen, intent, unseen)
+    verdict = _installed(said, seen, intent)
+    if verdict.status == Status.PASS:
+        _aware(verdict, seen, intent)
+    if verdict.status == Status.PASS:
+        _entered(verdict, said, seen, intent)
+    if verdict.status == Status.PASS:
+        _ranked(verdict, seen)
     return verdict
 
 
@@ -87,11 +66,11 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     by: dict[tuple[str, ...], list[str]] = {}
     for node, answers in seen.items():
         try:
-            said = _sections(answers)
+            said = mpi.sections(answers["session"])
         except NotSeen:
             continue  # its own verdict says so
-        if _version(said):
-            by.setdefault((_version(said), *sorted(said["build"])), []).append(node)
+        if mpi.version(said):
+            by.setdefault((mpi.version(said), *sorted(said["build"])), []).append(node)
     usual = max(by, key=lambda build: len(by[build]), default=("",))
     tie = [len(nodes) for nodes in by.values()].count(len(by.get(usual, ()))) > 1
     return [
@@ -105,53 +84,97 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     ]  # fmt: skip
 
 
-def _sections(seen: Seen) -> dict[str, list[str]]:
-    """Return what the session said, by section; raise `NotSeen` unless it got to the end."""
-    out: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in seen["session"].need().splitlines():
-        if line[:1] == "@" and line[1:] in SECTIONS:
-            lines = out.setdefault(line[1:], [])
-        elif line.strip():
-            lines.append(line.strip()[:4096])
-    if len(out) == len(SECTIONS):
-        return out
-    raise NotSeen("the job user's session on the node broke off")
+def _without_session(seen: Seen, intent: Intent, unseen: NotSeen) -> Verdict:
+    """Judge what can be seen on the node itself; that it is in order there proves no session of a daemon."""
+    try:
+        verdict = _installed(mpi.sections(seen["local"]), seen, intent)
+    except NotSeen:
+        raise unseen from None
+    if verdict.status != Status.FAIL:
+        raise unseen
+    verdict.evidence["session"] = str(unseen)
+    return verdict
 
 
-def _version(said: Mapping[str, Sequence[str]]) -> str:
-    head, _, version = (said["version"] or [""])[0].partition("(Open MPI) ")
-    return version[:40] if head == "mpirun " else ""
+def _installed(said: Mapping[str, Sequence[str]], seen: Seen, intent: Intent) -> Verdict:
+    """Judge version, daemon, compiler and parameters as one session has them."""
+    version, path, compiler = mpi.version(said), (said["path"] or [""])[0], (said["compiler"] or [""])[0]
+    now = mpi.effective(said, seen["files"].need_data(), str(intent["openmpi_prefix"]))
+    off = mpi.switched_off(now, intent)
+    verdict = Verdict(
+        Status.FAIL, version or "no mpirun", promised="Open MPI, nothing switched off", remedy="openmpi",
+        evidence={"path": said["path"], "version": version, "build": said["build"], "compiler": compiler,
+                  "parameters": {key: list(at) for key, at in now.items()},
+                  "hca": sorted(str(path)[:64] for path in seen["hca"].data or ())},
+        declared={"transport": str(intent["openmpi_transport"]), "mca": dict(intent["openmpi_mca"]),
+                  "cuda": bool(intent["openmpi_cuda"])},
+    )  # fmt: skip
+    if not version:
+        verdict.cause = "there is no mpirun, neither in the PATH of the job user's session nor under openmpi_prefix"
+        if path:
+            verdict.cause = f"{path} does not say that it is Open MPI: look at `mpirun --version`"
+    elif path and len(said["path"]) < 2:  # noqa: PLR2004 - mpirun, and the daemon it starts elsewhere
+        verdict.seen, verdict.cause = f"{version} without its daemon", "there is no orted or prted beside mpirun"
+    elif "Open MPI" in compiler and version not in compiler.split():
+        verdict.seen = f"runs {version}, compiles for another"
+        verdict.cause = f"mpirun is {version}, but mpicc says {compiler[:60]}"
+    elif off:
+        verdict.seen, verdict.cause = off
+    elif not path:
+        verdict.status, verdict.seen = Status.WARN, f"{version}, not in the PATH"
+        verdict.cause = "a session without a terminal finds no mpirun in its PATH: launch it by its full path"
+        verdict.remedy = "inspect" if intent["openmpi_prefix"] == "/usr" else "openmpi"
+    else:
+        verdict.status, verdict.remedy = Status.PASS, ""
+    return verdict
 
 
-def _settings(lines: Sequence[str]) -> dict[str, str]:
-    pairs = (line.partition("#")[0].partition("=") for line in lines)
-    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
+def _aware(verdict: Verdict, seen: Seen, intent: Intent) -> None:
+    """Where CUDA-awareness is declared, say at which level it breaks."""
+    if not intent["openmpi_cuda"]:
+        return
+    found, verdict.evidence["cuda"] = cuda.broken(seen["cuda"].need(), ucx=intent["openmpi_transport"] != "tcp")
+    if found:
+        verdict.status, verdict.remedy = (Status.FAIL if found.sure else Status.WARN), found.remedy
+        verdict.evidence["level"], verdict.promised = found.level, "CUDA-aware Open MPI"
+        verdict.seen, verdict.cause = f"{verdict.seen}, {found.seen}", f"CUDA level {found.level}: {found.cause}"
 
 
-def _effective(said: Mapping[str, Sequence[str]], data: object, prefix: str) -> dict[str, tuple[str, str]]:
-    """Return {parameter: (value, where)}: the environment wins over the user's file, that one over the site's."""
-    if not isinstance(data, dict):
-        raise NotSeen("the parameter files have an unknown form")
-    own, files = f"{prefix.rstrip('/')}/etc/{FILE}", {str(path): str(text) for path, text in data.items()}
-    # A package's /usr reads /etc/openmpi*; an installation of its own does not.
-    paths = [own] if own in files else [path for path in sorted(files) if prefix == "/usr"]
-    env = {key[len("OMPI_MCA_") :]: value for key, value in _settings(said["env"]).items()}
-    site = [(path, _settings(files[path].splitlines())) for path in paths]
-    user = ("~/.openmpi/mca-params.conf", _settings(said["user"]))
-    layers = (*site, user, ("the environment (OMPI_MCA_*)", env))
-    return {key: (value, where) for where, found in layers for key, value in found.items()}
+def _entered(verdict: Verdict, said: Mapping[str, Sequence[str]], seen: Seen, intent: Intent) -> None:
+    """Compare what other ways in find and are told with what the session over ssh does."""
+    here = ways.plain(said["path"][0])
+    found: dict[str, object] = {}
+    for name, words in ways.NAMES.items():
+        way = ways.of(seen[name]) if name in seen else None
+        found[name] = list(way[0]) if way else "not seen"
+        path = ways.plain(way[0][0]) if way and way[0] else ""
+        env = {key: (value, f"{words}'s environment") for key, value in mpi.environment(way[1] if way else ()).items()}
+        now = {**{key: (str(at[0]), str(at[1])) for key, at in verdict.evidence["parameters"].items()}, **env}
+        off = mpi.switched_off(now, intent) if env and name == "login" else None
+        if way and verdict.status == Status.PASS and (path != here or off):
+            # Who logs in starts jobs; sudo seldom does.
+            sure = name == "login" and (path or off)
+            verdict.status, verdict.remedy = (Status.FAIL if sure else Status.WARN), "openmpi"
+            verdict.seen = off[0] if off else f"{words} finds {path or 'no mpirun'}"
+            verdict.cause = (
+                off[1] if off else f"{words} finds {path or 'no mpirun in its PATH'}, a session over ssh {here}"
+            )
+    verdict.evidence["ways"] = found
 
 
-def _switched_off(now: Mapping[str, tuple[str, str]], intent: Intent) -> tuple[str, str] | None:
-    """Return (seen, cause) of a parameter against what is declared."""
-    for key, wanted in intent["openmpi_mca"].items():
-        got, where = now.get(str(key), ("nothing", FILE))
-        if got != str(wanted):
-            return f"{key} is {got}", f"{where} says {key} = {got}, declared is {wanted}"
-    value, where = now.get("pml", ("", ""))
-    words = value.lstrip("^").split(",")
-    out = "ucx" in words if value.startswith("^") else bool(value) and not {"ucx", "cm"} & set(words)
-    if out and "pml" not in intent["openmpi_mca"] and intent["openmpi_transport"] != "tcp":
-        return f"pml = {value}", f"{where} says pml = {value}: UCX, and with it InfiniBand, is off"
-    return None
+def _ranked(verdict: Verdict, seen: Seen) -> None:
+    """Compare with what mpirun itself started on this node, where the stage with ranks was run."""
+    got = seen["rank"]
+    started = got.data if not got.why and isinstance(got.data, dict) else None
+    verdict.evidence["rank"] = (
+        str(started.get("mpi", ""))[:120] if started else f"not measured: {got.err or got.why or 'no answer'}"
+    )
+    version = str(verdict.evidence["version"])
+    if started and version not in str(started.get("mpi", "")):
+        verdict.status, verdict.remedy, verdict.seen = Status.FAIL, "openmpi", f"{version}, but ranks have another"
+        verdict.cause = (
+            f"a rank that mpirun started here is of {str(started.get('mpi', ''))[:60]}, a session's mpirun {version}"
+        )
+    elif not started and got.why == "failed":
+        verdict.status, verdict.remedy, verdict.seen = Status.WARN, "inspect", f"{version}, but no rank"
+        verdict.cause = f"mpirun started no rank here ({got.err[:120]}): the promise fabric says why"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 
 from ddlcheck.verdict import Status
@@ -10,6 +12,7 @@ from tests.checks.machine import GARBAGE, Cluster
 
 NODE = "minsky2"
 FILE = "/etc/openmpi/openmpi-mca-params.conf"
+OMPI_INFO = pathlib.Path(__file__).parents[1] / "machines" / "openmpi"
 # As Debian 12's libopenmpi3 4.1.4-3 ships it, comments left out.
 DEBIAN = "btl_base_warn_component_unused=0\nmtl = ^ofi\nbtl = ^uct,openib,ofi\npml = ^ucx\nosc = ^ucx,pt2pt\n"
 
@@ -36,10 +39,36 @@ def test_one_version_everywhere_keeps_the_promise():
     assert any(line.startswith("config:cli") for line in verdict.evidence["build"])
 
 
-def test_a_session_that_cannot_be_opened_is_unknown():
+def test_where_no_session_can_be_opened_yet_what_is_not_installed_is_said_all_the_same():
     verdict = Cluster("openmpi", "rack").judge(NODE)
+    assert (verdict.status, verdict.seen, verdict.remedy) == (Status.FAIL, "no mpirun", "openmpi")
+    assert "Could not resolve hostname" in verdict.evidence["session"]
+
+
+def unopened(**values):
+    """Return a cluster whose nodes hold all that is declared, but whose names do not resolve yet."""
+    it, rack = cluster(**values), Cluster("openmpi", "rack")
+    for node in it.seen:
+        it.seen[node].update(local=it.seen[node]["session"], session=rack.seen[node]["session"])
+    return it
+
+
+def test_what_is_in_order_without_a_session_is_unknown_still():
+    verdict = unopened().judge(NODE)
     assert verdict.status == Status.UNKNOWN
     assert "Could not resolve hostname" in verdict.seen
+
+
+def test_a_transport_that_is_switched_off_is_seen_without_a_session():
+    verdict = unopened().edit(NODE, "files", FILE, DEBIAN).judge(NODE)
+    assert (verdict.status, verdict.remedy) == (Status.FAIL, "openmpi")
+    assert f"{FILE} says pml = ^ucx" in verdict.cause
+
+
+def test_a_look_without_a_session_that_broke_off_proves_nothing():
+    it = unopened()
+    assert it.put(NODE, "local", "@path\n", rc=0).judge(NODE).status == Status.UNKNOWN
+    assert it.put(NODE, "local", why="denied").judge(NODE).status == Status.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -220,3 +249,167 @@ def test_an_infiniband_device_is_part_of_the_evidence():
     it = cluster()
     it.seen[NODE]["hca"] = Answer(data={"/sys/class/infiniband/mlx5_0/node_type": "1: CA\n"})
     assert it.judge(NODE).evidence["hca"] == ["/sys/class/infiniband/mlx5_0/node_type"]
+
+
+# ---- CUDA, level by level
+
+
+def aware(build="own-4.1.4-cuda", old="", new="", **values):
+    """Return a cluster that is declared CUDA-aware, and what one real build said of itself, a little changed."""
+    text = (OMPI_INFO / f"{build}.txt").read_text()
+    assert old in text
+    return cluster(openmpi_cuda=True, **values).put(NODE, "cuda", text.replace(old, new) if old else text, rc=0)
+
+
+@pytest.mark.parametrize("build", ["debian-4.1.4", "pypi-4.1.8", "pypi-5.0.11"])
+def test_an_extension_called_cuda_is_no_cuda_support(build):
+    assert "options:mpi_ext:affinity, cuda" in (OMPI_INFO / f"{build}.txt").read_text()
+    verdict = aware(build).judge(NODE)
+    assert (verdict.status, verdict.evidence["level"], verdict.remedy) == (Status.FAIL, "build", "openmpi")
+    assert "CUDA level build" in verdict.cause
+
+
+@pytest.mark.parametrize("build", ["debian-4.1.4", "pypi-4.1.8", "pypi-5.0.11"])
+def test_where_cuda_is_not_declared_nobody_misses_it(build):
+    it = cluster().put(NODE, "cuda", (OMPI_INFO / f"{build}.txt").read_text(), rc=0)
+    assert "cuda" not in it.check.wants(it.intents[NODE])
+    assert it.judge(NODE).status == Status.PASS
+
+
+#: What the captured build lacks here, on a machine without a driver.
+LACKS = "lacks libcuda.so.1\nlacks libnvidia-ml.so.1\n"
+
+
+def test_a_build_with_cuda_and_a_driver_keeps_the_promise():
+    verdict = aware(old=LACKS).judge(NODE)
+    assert (verdict.status, verdict.evidence["cuda"]["built"]) == (Status.PASS, ["true"])
+    assert verdict.evidence["cuda"]["ucx_module"].endswith("/ucx/libuct_cuda.so")
+
+
+def test_without_a_driver_it_is_said_that_the_module_was_not_seen_to_load():
+    verdict = aware().judge(NODE)
+    assert (verdict.status, verdict.evidence["level"], verdict.remedy) == (Status.WARN, "driver", "inspect")
+
+
+def test_with_a_gpu_a_missing_driver_library_fails():
+    verdict = aware(old="@gpu\n", new="@gpu\n/dev/nvidia0\n").judge(NODE)
+    assert (verdict.status, verdict.evidence["level"]) == (Status.FAIL, "ucx")
+    assert "there is a GPU, but no libcuda.so.1" in verdict.cause
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "level", "says"),
+    [
+        ("opal_cuda_support:value:true", "opal_cuda_support:value:false", "enabled", "opal_cuda_support is false"),
+        ("module /opt/openmpi/lib/ucx/libuct_cuda.so", "module ", "ucx", "has no libuct_cuda.so"),
+        ("library /opt/openmpi/lib/libucp.so.0", "library ", "ucx", "finds no libucp"),
+        ("lacks libcuda.so.1", "lacks libcudart.so.12", "ucx", "there is no libcudart.so.12"),
+        (
+            f"{LACKS}@gpu\n@settings\n",
+            "@gpu\n@settings\nUCX_TLS=rc,sm,self environment\n",
+            "transports",
+            "the environment says",
+        ),
+        (
+            f"{LACKS}@gpu\n@settings\n",
+            "@gpu\n@settings\nUCX_TLS=^cuda /etc/ucx/ucx.conf\n",
+            "transports",
+            "/etc/ucx/ucx.conf",
+        ),
+    ],
+)
+def test_the_level_at_which_it_breaks_is_named(old, new, level, says):
+    verdict = aware(old=old, new=new).judge(NODE)
+    assert (verdict.status, verdict.evidence["level"], verdict.remedy) == (Status.FAIL, level, "openmpi")
+    assert says in verdict.cause
+
+
+@pytest.mark.parametrize("tls", ["rc,sm,self,cuda_copy", "all", "rc,gpu", "^sysv", "^rc,ud"])
+def test_transports_that_leave_cuda_in_are_fine(tls):
+    new = f"@gpu\n@settings\nUCX_TLS={tls} environment\n"
+    assert aware(old=f"{LACKS}@gpu\n@settings\n", new=new).judge(NODE).status == Status.PASS
+
+
+def test_the_environment_s_transports_win_over_the_file_s():
+    new = "@gpu\n@settings\nUCX_TLS=rc /etc/ucx/ucx.conf\nUCX_TLS=rc,cuda environment\n"
+    assert aware(old=f"{LACKS}@gpu\n@settings\n", new=new).judge(NODE).status == Status.PASS
+
+
+def test_over_tcp_ucx_is_not_asked():
+    it = aware(old="module /opt/openmpi/lib/ucx/libuct_cuda.so", new="module ", openmpi_transport="tcp")
+    assert it.edit(NODE, "files", FILE, "pml = ob1\n").judge(NODE).status == Status.PASS
+
+
+@pytest.mark.parametrize("answer", GARBAGE)
+def test_a_look_at_cuda_that_says_nothing_is_never_a_pass(answer):
+    it = cluster(openmpi_cuda=True)
+    it.seen[NODE]["cuda"] = answer
+    assert it.judge(NODE).status == Status.UNKNOWN
+
+
+# ---- the other ways in, and ranks
+
+
+def test_what_other_ways_in_find_is_part_of_the_evidence():
+    ways = cluster().judge(NODE).evidence["ways"]
+    assert ways == {"login": ["/usr/bin/mpirun", "/usr/bin/orterun"], "sudo": ["/usr/bin/mpirun", "/usr/bin/orterun"]}
+
+
+@pytest.mark.parametrize(("way", "status"), [("login", Status.FAIL), ("sudo", Status.WARN)])
+def test_another_mpirun_for_who_comes_in_otherwise_is_said(way, status):
+    verdict = (
+        cluster().put(NODE, way, "@path\n/opt/old/bin/mpirun\n/opt/old/bin/orterun\n@env\n@end\n", rc=0).judge(NODE)
+    )
+    assert (verdict.status, verdict.remedy) == (status, "openmpi")
+    assert "finds /opt/old/bin/mpirun, a session over ssh /usr/bin/mpirun" in verdict.cause
+
+
+def test_a_login_shell_without_mpirun_is_a_warning():
+    verdict = cluster().put(NODE, "login", "@path\n@env\n@end\n", rc=0).judge(NODE)
+    assert (verdict.status, verdict.seen) == (Status.WARN, "a login shell finds no mpirun")
+
+
+def test_a_profile_that_switches_ucx_off_for_login_shells_fails():
+    text = "@path\n/usr/bin/mpirun\n@env\nOMPI_MCA_pml=ob1\n@end\n"
+    verdict = cluster().put(NODE, "login", text, rc=0).judge(NODE)
+    assert (verdict.status, verdict.seen) == (Status.FAIL, "pml = ob1")
+    assert "a login shell's environment says pml = ob1" in verdict.cause
+
+
+def test_bin_and_usr_bin_are_one_where_bin_is_a_link():
+    assert cluster().put(NODE, "login", "@path\n/bin/mpirun\n@env\n@end\n", rc=0).judge(NODE).status == Status.PASS
+
+
+@pytest.mark.parametrize("way", ["login", "sudo"])
+@pytest.mark.parametrize("answer", [Answer(why="missing"), Answer(why="deadline"), Answer("sorry\n", rc=1)])
+def test_a_way_in_that_is_not_there_is_said_to_be_unseen(way, answer):
+    it = cluster()
+    it.seen[NODE][way] = answer
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.evidence["ways"][way]) == (Status.PASS, "not seen")
+
+
+def test_a_rank_of_another_version_fails():
+    it = cluster()
+    it.seen[NODE]["rank"] = Answer(data={"mpi": "Open MPI v5.0.7, package: Open MPI"})
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.remedy) == (Status.FAIL, "openmpi")
+    assert "a rank that mpirun started here is of Open MPI v5.0.7" in verdict.cause
+
+
+def test_a_rank_of_the_same_version_is_part_of_the_evidence():
+    it = cluster()
+    it.seen[NODE]["rank"] = Answer(data={"mpi": "Open MPI v4.1.4, package: Debian OpenMPI"})
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.evidence["rank"][:15]) == (Status.PASS, "Open MPI v4.1.4")
+
+
+def test_where_mpirun_started_no_rank_that_is_a_warning():
+    it = cluster()
+    it.seen[NODE]["rank"] = Answer(why="failed", err="no rank started here: it never reported")
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.seen) == (Status.WARN, "4.1.4, but no rank")
+
+
+def test_where_no_ranks_were_wanted_that_is_said():
+    assert cluster().judge(NODE).evidence["rank"] == "not measured: not asked"

@@ -38,7 +38,9 @@ class Run:
             self.failed[found[1]] = " ".join(str(result.get("msg", "")).split())  # after a rescue, the last one
 
 
-def run_playbook(inventory: Path, *words: str, playbook: str = "site.yml", **environment: str) -> Run:
+def run_playbook(
+    inventory: Path, *words: str, playbook: str = "site.yml", timeout: float = 600, **environment: str
+) -> Run:
     """Run a playbook of this tree as from the checkout."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), playbook, *words],
@@ -46,7 +48,7 @@ def run_playbook(inventory: Path, *words: str, playbook: str = "site.yml", **env
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=timeout,
         stdin=subprocess.DEVNULL,
         env={
             "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+# A build of one's own, as it should be declared.
+OWN: dict[str, Any] = {
+    "openmpi_method": "source", "openmpi_prefix": "/opt/openmpi", "openmpi_source": "/srv/openmpi.tar.gz", "openmpi_source_sha256": "0" * 64,
+    "openmpi_ucx_source": "https://files.example.org/ucx.tar.gz", "openmpi_ucx_source_sha256": "A" * 64,
+}  # fmt: skip
 # A case: the host's name, what it declares, what is said of it.
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "memlock-word": (
@@ -54,8 +59,40 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "ssh-mesh-config": ({"ssh_mesh_key_name": "config"}, "which cannot be the name of a key"),
     "ssh-mesh-startups": ({"ssh_mesh_max_startups": "many"}, "sshd wants a number or start:rate:full"),
     "ssh-mesh-outside": ({"ssh_mesh_hosts": ["fine"]}, "ssh-mesh-outside is not in ssh_mesh_hosts"),
-    "openmpi-method": ({"openmpi_method": "source"}, "openmpi_method is source, but this role installs"),
+    "openmpi-method": ({"openmpi_method": "spack"}, "must be one of: package, source, hpcx, existing"),
     "openmpi-prefix": ({"openmpi_prefix": "/opt/ompi"}, "openmpi_prefix is /opt/ompi, but the distribution's package"),
+    "openmpi-package-cuda": ({"openmpi_cuda": True}, "no distribution's package is built with CUDA"),
+    "openmpi-source-usr": (OWN | {"openmpi_prefix": "/usr"}, "openmpi_prefix is /usr, but with openmpi_method source"),
+    "openmpi-source-none": (
+        OWN | {"openmpi_source": ""},
+        "openmpi_source and openmpi_ucx_source have to name tarballs",
+    ),
+    "openmpi-source-sum": (OWN | {"openmpi_ucx_source_sha256": "f00"}, "have to be the SHA-256 of the tarballs"),
+    "openmpi-source-word": (OWN | {"openmpi_configure": ["; reboot"]}, "hold words for configure, each --option"),
+    "openmpi-source-against": (
+        OWN | {"openmpi_cuda": True, "openmpi_configure": ["--without-cuda"]},
+        "openmpi_cuda is true, but a configure line says --without-cuda",
+    ),
+    "openmpi-source-pmix": (OWN | {"openmpi_pmix": "external"}, "have to be the word internal, or an absolute path"),
+    "openmpi-source-host": (OWN | {"openmpi_build_host": "nobody"}, "nobody, which the inventory does not have"),
+    "openmpi-source-jobs": (OWN | {"openmpi_build_jobs": -1}, "openmpi_build_jobs has to be 0 or more"),
+    "openmpi-hpcx-prefix": ({"openmpi_method": "hpcx", "openmpi_prefix": "/opt/hpcx"}, "HPC-X holds Open MPI in ompi/"),
+    "openmpi-hpcx-archive": (
+        {"openmpi_method": "hpcx", "openmpi_prefix": "/opt/hpcx/ompi", "openmpi_archive_sha256": "1" * 64},
+        "openmpi_archive has to name the archive",
+    ),
+    "openmpi-existing-root": ({"openmpi_method": "existing", "openmpi_prefix": "/"}, "a directory of its own"),
+    "openmpi-ucx": ({"openmpi_ucx": {"TLS": "rc"}}, "a name no setting of UCX can have: TLS"),
+    "openmpi-ucx-cuda": (
+        OWN | {"openmpi_cuda": True, "openmpi_ucx": {"UCX_TLS": "rc,sm"}},
+        "without cuda in that list",
+    ),
+    "openmpi-cuda-off": (
+        OWN | {"openmpi_cuda": True, "openmpi_mca": {"opal_cuda_support": 0}},
+        "sets opal_cuda_support to 0",
+    ),
+    "openmpi-device": ({"openmpi_devices": ["mlx5_0:1; x"]}, "no device of UCX"),
+    "openmpi-device-tcp": ({"openmpi_transport": "tcp", "openmpi_devices": ["eth0"]}, "so UCX is not used"),
     "openmpi-transport": ({"openmpi_transport": "ib"}, "value of openmpi_transport must be one of: any, verbs, tcp"),
     "openmpi-tcp": (
         {"openmpi_transport": "tcp", "openmpi_mca": {"pml": "ucx"}},
@@ -91,6 +128,26 @@ FINE: dict[str, dict[str, Any]] = {
         "openmpi_transport": "verbs",
         "hosts_file_extra": ["2001:db8::5 nfs6 nfs6.example"],
         "clock_servers": ["2001:db8::7", "ntp.example"],
+    },
+    "fine-build": OWN
+    | {
+        "openmpi_cuda": True,
+        "openmpi_ucx": {"UCX_TLS": "rc,cuda_copy"},
+        "openmpi_devices": ["mlx5_0:1", "ib0"],
+        "openmpi_configure": ["--disable-oshmem", "CFLAGS=-O2 -g"],
+        "openmpi_pmix": "/opt/pmix",
+        "openmpi_build_host": "fine",
+    },
+    "fine-hpcx": {
+        "openmpi_method": "hpcx",
+        "openmpi_prefix": "/opt/hpcx/ompi",
+        "openmpi_archive": "/srv/hpcx.tbz",
+        "openmpi_archive_sha256": "b" * 64,
+    },
+    "fine-existing": {
+        "openmpi_method": "existing",
+        "openmpi_prefix": "/shared/sw/openmpi-5.0.10",
+        "openmpi_cuda": True,
     },
     "other.example.org": {"memlock_limit": "unlimited", "openmpi_mca": {"btl_tcp_links": 2}},
 }
