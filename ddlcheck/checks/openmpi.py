@@ -154,7 +154,9 @@ def _entered(verdict: Verdict, said: Mapping[str, Sequence[str]], seen: Seen, in
         if way and verdict.status == Status.PASS and (path != here or off):
             # Who logs in starts jobs; sudo seldom does.
             sure = name == "login" and (path or off)
-            verdict.status, verdict.remedy = (Status.FAIL if sure else Status.WARN), "openmpi"
+            verdict.status = Status.FAIL if sure else Status.WARN
+            # What is in /usr every way in finds; and a profile of others' the role does not touch.
+            verdict.remedy = "inspect" if off or intent["openmpi_prefix"] == "/usr" else "openmpi"
             verdict.seen = off[0] if off else f"{words} finds {path or 'no mpirun'}"
             verdict.cause = (
                 off[1] if off else f"{words} finds {path or 'no mpirun in its PATH'}, a session over ssh {here}"

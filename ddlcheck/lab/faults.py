@@ -308,6 +308,20 @@ _ALL = (
         _sh("keep /etc/environment; echo 'OMPI_MCA_pml=ob1' >> /etc/environment"), _files("/etc/environment"),
     ),
     Fault(
+        "mpi-login", "a profile puts another Open MPI first for who logs in", "openmpi",
+        r"a login shell finds /opt/site/bin/mpirun, a session over ssh /usr/bin/mpirun",
+        _sh("keep /opt/site/bin/mpirun; mkdir -p /opt/site/bin; printf '#!/bin/sh\\n' > /opt/site/bin/mpirun\n"
+            "chmod 755 /opt/site/bin/mpirun\n"
+            "f=/etc/profile.d/zz-site.sh; keep $f; echo 'PATH=/opt/site/bin:$PATH' > $f"),
+        _files("/opt/site/bin/mpirun", "/etc/profile.d/zz-site.sh"),
+    ),
+    Fault(
+        "mpi-profile", "a profile switches UCX off for who logs in", "openmpi",
+        r"a login shell's environment says pml = ob1",
+        _sh("f=/etc/profile.d/zz-site.sh; keep $f; echo 'export OMPI_MCA_pml=ob1' > $f"),
+        _files("/etc/profile.d/zz-site.sh"),
+    ),
+    Fault(
         "mpi-gone", "Open MPI is not installed", "openmpi", r"no mpirun",
         _sh("keep /run/mpi-gone; : > /run/mpi-gone; dpkg -r --force-depends openmpi-bin"),
         _files("/run/mpi-gone", then="command -v mpirun >/dev/null || apt-get install -qy openmpi-bin"),

@@ -360,8 +360,13 @@ def test_another_mpirun_for_who_comes_in_otherwise_is_said(way, status):
     verdict = (
         cluster().put(NODE, way, "@path\n/opt/old/bin/mpirun\n/opt/old/bin/orterun\n@env\n@end\n", rc=0).judge(NODE)
     )
-    assert (verdict.status, verdict.remedy) == (status, "openmpi")
+    assert (verdict.status, verdict.remedy) == (status, "inspect")
     assert "finds /opt/old/bin/mpirun, a session over ssh /usr/bin/mpirun" in verdict.cause
+
+
+def test_a_way_in_that_the_role_should_have_wired_is_the_role_s_to_mend():
+    it = cluster(openmpi_prefix="/opt/openmpi").put(NODE, "login", "@path\n/usr/local/bin/mpirun\n@env\n@end\n", rc=0)
+    assert it.judge(NODE).remedy == "openmpi"
 
 
 def test_a_login_shell_without_mpirun_is_a_warning():
