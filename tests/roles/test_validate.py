@@ -144,6 +144,7 @@ FINE: dict[str, dict[str, Any]] = {
         "openmpi_archive": "/srv/hpcx.tbz",
         "openmpi_archive_sha256": "b" * 64,
     },
+    "fine-image": {"openmpi_method": "existing"},
     "fine-existing": {
         "openmpi_method": "existing",
         "openmpi_prefix": "/shared/sw/openmpi-5.0.10",
