@@ -79,7 +79,11 @@ def broken(text: str, *, ucx: bool) -> tuple[Break | None, dict[str, object]]:
     if on and on != {"true"}:
         return Break("enabled", "built with CUDA, but switched off", "opal_cuda_support is false: it was built with "
                      "CUDA, and a parameter switches that off", "openmpi", sure=True), evidence  # fmt: skip
-    return (_ucx(words, lacks, gpu=bool(said["gpu"])) or _transports(tls, where)) if ucx else None, evidence
+    if not ucx:
+        return None, evidence
+    found = _ucx(words, lacks, gpu=bool(said["gpu"]))
+    # What surely breaks is said before what was merely not seen.
+    return (found if found and found.sure else _transports(tls, where) or found), evidence
 
 
 def _ucx(words: Mapping[str, str], lacks: Sequence[str], *, gpu: bool) -> Break | None:

@@ -291,6 +291,11 @@ def test_without_a_driver_it_is_said_that_the_module_was_not_seen_to_load():
     assert (verdict.status, verdict.evidence["level"], verdict.remedy) == (Status.WARN, "driver", "inspect")
 
 
+def test_what_surely_breaks_is_said_before_a_driver_that_was_not_seen():
+    verdict = aware(old="@settings\n", new="@settings\nUCX_TLS=rc environment\n").judge(NODE)
+    assert (verdict.status, verdict.evidence["level"]) == (Status.FAIL, "transports")
+
+
 def test_with_a_gpu_a_missing_driver_library_fails():
     verdict = aware(old="@gpu\n", new="@gpu\n/dev/nvidia0\n").judge(NODE)
     assert (verdict.status, verdict.evidence["level"]) == (Status.FAIL, "ucx")
