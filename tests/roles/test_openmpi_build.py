@@ -81,7 +81,7 @@ def built(ready: Any, play: Callable[..., Any], tmp_path_factory: pytest.TempPat
         out.writelines(f"{name}: {json.dumps(value)}\n" for name, value in declared.items())
     begun = time.monotonic()
     try:
-        run = play(inventory, "--tags", "openmpi", timeout=3600)
+        run = play(inventory, "--tags", "openmpi", timeout=7200)
         sys.stderr.write(f"in force after {time.monotonic() - begun:.0f} s\n")
         assert run.status == 0, run.said[-6000:]
         yield Built(ready, play, inventory)
