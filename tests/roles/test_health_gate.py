@@ -74,7 +74,7 @@ def test_a_peer_s_intent_is_refused(cluster: Any) -> None:
 
 
 def test_a_controller_that_cannot_import_it_says_so_in_one_sentence(cluster: Any) -> None:
-    run = cluster.mend("health_gate", "-e", "ansible_playbook_python=/usr/bin/python3")
+    run = cluster.mend("health_gate", "-e", "_health_gate_controller=/usr/bin/python3")
     assert run.status != 0
     assert all("ddlcheck cannot be imported by /usr/bin/python3" in why for why in run.failed.values())
     assert run.failed
