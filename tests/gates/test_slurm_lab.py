@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from ddlcheck.lab import Lab
-from tests.gates.slurm import CONF, INTERVAL, Slurm
+from tests.gates.slurm import CONF, Slurm
 
 pytestmark = pytest.mark.lab
-_DECLARED = {"health_gate_scheduler": "slurm", "health_gate_slurm_conf": CONF, "health_gate_interval": INTERVAL}
+_DECLARED = {"health_gate_scheduler": "slurm", "health_gate_slurm_conf": CONF}
 OURS = ("--tags", "health_gate", "-e", json.dumps(_DECLARED))
 #: slurmd's own soft limit, as before Linux 5.16; restarting slurmd mends it.
 LOW = 'prlimit --pid "$(systemctl show -p MainPID --value slurmd)" --memlock=65536:'
@@ -29,6 +29,7 @@ def installed(ready: Lab) -> Iterator[Slurm]:
         slurm.install()
         slurm.bring()
         slurm.said = [slurm.role(*OURS), slurm.role(*OURS, "--check", "--diff")]
+        slurm.hurry()
         yield slurm
     finally:
         slurm.remove()
