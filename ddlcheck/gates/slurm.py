@@ -240,13 +240,22 @@ def main(words: Sequence[str]) -> int:
         return _advise(settings)
     syslog.openlog("ddlcheck", syslog.LOG_PID, syslog.LOG_DAEMON)
     if kind == "health":
-        slurm = Slurm(time.monotonic() + ALL_SECONDS, dry_run=settings.dry_run)
-        status = Node(settings, slurm, lambda: ask(settings.launcher, GATE_SECONDS)).check()
+        status = _check(settings)
     else:
         status = script(settings, kind, lambda: ask(settings.launcher, PROLOG_SECONDS))
     # The scripts believe a status only with this line: a Python that crashes ends with 1, an empty file with 0.
     print(f"ddlcheck slurm {kind} {status}")  # noqa: T201
     return status
+
+
+def _check(settings: Settings) -> int:
+    """Run the health check, unless one still runs: what that saw first must not have the last word."""
+    slurm = Slurm(time.monotonic() + ALL_SECONDS, dry_run=settings.dry_run)
+    with kept.alone(settings.state) as free:
+        if not free:
+            say(syslog.LOG_WARNING, f"{settings.node}: the last health check still runs; this one is left out")
+            return 1
+        return Node(settings, slurm, lambda: ask(settings.launcher, GATE_SECONDS)).check()
 
 
 def _advise(settings: Settings) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import syslog
@@ -9,6 +11,7 @@ import tempfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 
@@ -55,3 +58,24 @@ def forget(folder: str, name: str) -> None:
         os.unlink(_path(folder, name))
     except OSError:
         return
+
+
+@contextlib.contextmanager
+def alone(folder: str) -> Iterator[bool]:
+    """Tell whether nobody else is in here; where that cannot be told, nobody is."""
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        path = os.path.join(folder, "slurm.lock")
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)

@@ -409,3 +409,13 @@ def test_whether_a_shell_s_memlock_goes_along(limits, spared, carried):
 def test_words_that_cannot_be_meant_are_no_pass(words, monkeypatch):
     monkeypatch.delenv("SLURMD_NODENAME", raising=False)
     assert slurm.main(words) == 2
+
+
+def test_a_health_check_that_still_runs_is_not_overtaken(tmp_path, capsys):
+    """What it saw first must not have the last word."""
+    with kept.alone(str(tmp_path)) as first:
+        assert first
+        assert slurm.main(["health", "--node", "n1", "--state", str(tmp_path), "--launcher", "/nowhere"]) == 1
+        assert "still runs" in capsys.readouterr().out
+    with kept.alone(str(tmp_path)) as again:
+        assert again

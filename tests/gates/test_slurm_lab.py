@@ -186,6 +186,9 @@ def test_a_gate_that_hangs_lets_no_job_through(slurm):
         assert slurm.job_state(job) == "PENDING"
     finally:
         slurm.on(bad, f"cp -p /root/launcher.kept {LAUNCHER}")
+    slurm.wait(lambda: slurm.states()[bad] == "idle", "the node to come back")
+    # A job that was sent back waits two minutes by Slurm's own rule, and is not held.
+    slurm.on(slurm.head, f"scontrol update JobId={job} StartTime=now")
     slurm.wait(lambda: slurm.job_state(job) == "COMPLETED", "the job to start")
 
 
@@ -205,7 +208,7 @@ def test_a_job_that_gates_itself_runs_on_good_nodes(slurm):
 
 def test_a_job_finds_the_limit_that_its_shell_brought(slurm):
     # As Slurm comes: everything goes along.
-    slurm.on(slurm.head, "sed -i s/Except=MEMLOCK/Except=NICE/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
+    slurm.on(slurm.head, "sed -i s/Except=MEMLOCK/Except=STACK/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
     try:
         batch = f"#!/bin/sh\\n{GATE} --budget 0 -- echo started\\n"
         script = f"cd; ulimit -S -l 64; printf '{batch}' | sbatch -W --parsable -N2 -o low.out"
@@ -214,7 +217,7 @@ def test_a_job_finds_the_limit_that_its_shell_brought(slurm):
         assert "PropagateResourceLimits=ALL carries the 64 KiB" in found
         assert "started" not in found
     finally:
-        slurm.on(slurm.head, "sed -i s/Except=NICE/Except=MEMLOCK/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
+        slurm.on(slurm.head, "sed -i s/Except=STACK/Except=MEMLOCK/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
 
 
 def test_a_job_goes_on_without_a_node_that_does_not_answer(slurm):
