@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ddlcheck.ddl import precheck
 from ddlcheck.gates.breaker import GATE
 from ddlcheck.gates.result import verdict_of
-from ddlcheck.gates.slurmconf import propagates
+from ddlcheck.gates.slurmconf import propagates, propagation
 from ddlcheck.report.lines import clean
 from ddlcheck.verdict import Status, Verdict
 
@@ -197,7 +197,7 @@ def _say_propagation(
         step = {seen[host]["memlock"] for host in verdict.nodes}
         if step == {own} and verdict.evidence.get("seen_by") != "root":
             verdict.cause = (
-                f"PropagateResourceLimits={config.get('PropagateResourceLimits', 'ALL')} carries the {own} KiB of the "
+                f"{propagation(config)} carries the {own} KiB of the "
                 "shell that submitted the job into every step: PropagateResourceLimitsExcept=MEMLOCK in slurm.conf, "
                 "or sbatch --propagate=NONE"
             )

@@ -67,7 +67,7 @@ def _jobs(config: Mapping[str, str]) -> list[str]:
         out.append("PrologFlags lacks Alloc: the prolog runs with the first step, after the batch script has begun")
     if propagates(config):
         out.append(
-            f"PropagateResourceLimits is {config['PropagateResourceLimits']}: a low memlock limit of the shell that "
+            f"{propagation(config)}: a low memlock limit of the shell that "
             "submits goes along into every step (PropagateResourceLimitsExcept=MEMLOCK)"
         )
     return out
@@ -80,6 +80,14 @@ def propagates(config: Mapping[str, str]) -> bool:
     if spared - {word.upper() for word in _NONE}:
         return not spared & {"MEMLOCK", "ALL"}
     return bool(words & {"ALL", "MEMLOCK"})
+
+
+def propagation(config: Mapping[str, str]) -> str:
+    """Return the parameter that has limits go along, as slurm.conf has it."""
+    spared = config.get("PropagateResourceLimitsExcept", "")
+    if spared not in _NONE:
+        return f"PropagateResourceLimitsExcept={spared}"
+    return f"PropagateResourceLimits={config.get('PropagateResourceLimits', 'ALL')}"
 
 
 def _number(text: str) -> float:

@@ -138,7 +138,7 @@ KillWait=5
 
     def output(self, number: str, node: str = "") -> str:
         """Return what a job has printed; its file is where its script ran."""
-        return self.on(node or self.head, f"cat /home/ddl/job-{number}.out")
+        return self.on(node or self.head, f"cat /home/ddl/job-{number}.out 2>/dev/null || :")
 
     def cancel(self) -> None:
         """End every job."""
