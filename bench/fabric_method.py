@@ -1,4 +1,4 @@
-"""The rank program beside the OSU method, and rounds beside one pair at a time; the best of interleaved runs.
+"""The rank program beside the OSU method; the best of interleaved runs. All pairs are in `fabric_pairs.py`.
 
 The best, for other load on the machine makes slower and never faster, and it spoils a mean (OSU) more than a median.
 
@@ -11,7 +11,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
@@ -52,23 +51,12 @@ def beside_osu(folder: str, runs: int) -> None:
             print(f"| {path} | {name} | {osu:.4g} {unit} | {ratios} |", flush=True)
 
 
-def rounds_beside_turns(folder: str, ranks: int = 8) -> None:
-    """Measure the same, first in rounds, then one pair after the other."""
-    words = [f"{folder}/rank", "ms=20"]
-    turns = ";".join(f"{a}-{b}" for a in range(ranks) for b in range(a + 1, ranks))
-    for name, more in (("rounds", []), ("one pair at a time", [f"pairs={turns}"])):
-        begun = time.monotonic()
-        found = pairs(mpirun(ranks, "loopback TCP", [*words, *more]))
-        print(f"{ranks} ranks, {len(found)} pairs, {name}: {time.monotonic() - begun:.2f} s")
-
-
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     with tempfile.TemporaryDirectory() as folder:
         for name, source in (("osu", HERE / "fabric_osu.c"), ("rank", RANK)):
-            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source)], check=True)
+            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source), "-ldl"], check=True)
         beside_osu(folder, runs)
-        rounds_beside_turns(folder)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -33,10 +34,12 @@ def main() -> None:
         at = pathlib.Path(folder)
         (at / "m").write_text(json.dumps(plant(1024, 1).to_json()))
         words = ["fabric", "--from-matrix", at / "m", "--html", at / "h", "--json", at / "j"]
+        begun = time.monotonic()
         subprocess.run([sys.executable, "-m", "ddlcheck", *map(str, words)], check=False, stdout=subprocess.DEVNULL)
+        wall = time.monotonic() - begun
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = [c for v in json.loads((at / "j").read_text())["verdicts"] for c in v["evidence"].get("culprits", [])]
-        print(f"culprits {len(found)} of 9, CPU {used.ru_utime + used.ru_stime:.2f} s, "
+        print(f"culprits {len(found)} of 9, wall {wall:.2f} s, CPU {used.ru_utime + used.ru_stime:.2f} s, "
               f"memory {used.ru_maxrss / 1024:.0f} MiB, HTML {(at / 'h').stat().st_size / 1e6:.2f} MB")  # fmt: skip
 
 

@@ -66,17 +66,16 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     declared = str(intent["openmpi_transport"])
     if part.get("nodes") == 1:
         return Verdict(Status.SKIP, ALONE, promised="pairs")
+    full = _no_room(seen)
+    if full and (part["failure"] or part["unstarted"]):
+        return Verdict(
+            Status.FAIL, f"no room: {full}", promised="room for the files of a rank", remedy="inspect",
+            cause=f"ranks have no room for their files: {full}", evidence={"room": full},
+        )  # fmt: skip
     carrier = carriers.of(part["counters"])
     if carrier is None and declared == carriers.VERBS and (without := _without_port(seen)) is not None:
         return without
     if (gone := _gone(part)) is not None:
-        full = _no_room(seen)
-        if full and not part.get("died"):
-            gone.cause, gone.remedy, gone.evidence["room"] = (
-                f"ranks have no room for their files: {full}",
-                "inspect",
-                full,
-            )
         return gone
     if part["rank"] is None:
         raise NotSeen(str(part["failure"].get("cause", "")) or "no rank reported from this node")
@@ -181,7 +180,8 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
         return [Verdict(Status.SKIP, ALONE, promised="pairs", nodes=nodes)]
     first = parts[nodes[0]]
     if not any(part["pairs"] for part in parts.values()) and not any(part["hung"] for part in parts.values()):
-        return list(pairs.versions(parts)) or [_nothing(nodes, first)]
+        named = any(_gone(parts[node]) is not None or _no_room(seen[node]) for node in nodes)
+        return list(pairs.versions(parts)) or [_nothing(nodes, first, named=named)]
     out = [*pairs.twins(parts), *pairs.names(parts), *pairs.versions(parts)]
     out += [*pairs.hung(parts), *pairs.wrong(parts), *pairs.missing(parts)]
     out += device.judge(parts, {node: bool(intent["openmpi_cuda"]) for node, intent in intents.items()})
@@ -191,10 +191,12 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     return [*out, *slow.judge(parts, intents)]
 
 
-def _nothing(nodes: Sequence[str], first: Part) -> Verdict:
+def _nothing(nodes: Sequence[str], first: Part, *, named: bool) -> Verdict:
+    """Return the verdict on all nodes; where one is named as the cause, nothing is known of the others."""
     failure = first["failure"] or {"cause": "no pair was measured", "remedy": "inspect", "text": ""}
     return Verdict(
-        Status.FAIL, f"no pair could be measured: {failure.get('text') or 'no output'}"[:300],
+        Status.UNKNOWN if named else Status.FAIL,
+        f"no pair could be measured: {failure.get('text') or 'no output'}"[:300],
         promised="MPI between every pair", cause=str(failure["cause"]), remedy=str(failure["remedy"]), nodes=nodes,
         evidence={"failure": failure, "talk": str(first.get("talk", ""))[-2000:], "command": first.get("command", [])},
     )  # fmt: skip

@@ -88,11 +88,7 @@ def command(
             raise UsageError(f"{word!r} cannot be passed to mpirun")
     out = [mpirun]
     if dialect.family == MPICH:
-        out += ["-f", hostfile, "-n", str(ranks), "-ppn", str(per_node), "-bind-to", "none"]
-        if interfaces:
-            out += ["-iface", interfaces[0]]
-        for name, value in (env or {}).items():
-            out += ["-genv", name, value]
+        out += ["-f", hostfile, "-n", str(ranks), "-ppn", str(per_node), *_hydra(interfaces, agent, env or {})]
         return [*out, *extra, *program]
     if root:
         out.append("--allow-run-as-root")
@@ -110,6 +106,15 @@ def command(
     for name, value in (env or {}).items():
         out += ["-x", f"{name}={value}"]
     return [*out, *extra, *program]
+
+
+def _hydra(interfaces: Sequence[str], agent: str, env: Mapping[str, str]) -> list[str]:
+    out = ["-bind-to", "none"]
+    if agent:
+        out += ["-launcher", "ssh", "-launcher-exec", agent]
+    if interfaces:
+        out += ["-iface", interfaces[0]]
+    return out + [word for name, value in env.items() for word in ("-genv", name, value)]
 
 
 def _parameters(dialect: Dialect, interfaces: Sequence[str], agent: str, *, shared_cores: bool) -> list[str]:

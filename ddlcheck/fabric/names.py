@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ddlcheck.fabric.stream import Collector, Event
 
 
+#: How many times the processor time of a rank that was stopped has one that polls.
+_STILL = 8
+
+
 class Names:
     """Which node a rank runs on: by the host name it says, or else by its place in the host file."""
 
@@ -101,15 +105,31 @@ class Names:
 
     def _broken(self) -> list[Event]:
         """Return what names a pair; a rank that was told to end was only near it."""
-        stuck = [e for e in self.collector.events["stuck"] if e["how"] in ("late", "quit")]
+        held = self._held()
+        stuck = [
+            e for e in self.collector.events["stuck"] if e["how"] in ("late", "quit") and not {e["a"], e["b"]} & held
+        ]
         return [*self.collector.events["hang"], *stuck]
+
+    def _held(self) -> set[int]:
+        """Return ranks that were stopped: their partner polled for an answer, and they had no processor at all.
+
+        A stopped rank has its last word all the same, when its daemon lets it go on to end it.
+        """
+        late = {e["rank"]: e for e in self.collector.events["stuck"] if e["how"] == "late" and "cpu" in e}
+        out = set()
+        for rank, event in late.items():
+            other = late.get(event["b"] if rank == event["a"] else event["a"])
+            if other is not None and other is not event and _STILL * max(event["cpu"], 10) < other["cpu"]:
+                out.add(rank)
+        return out
 
     def _mute(self) -> set[str]:
         """Return nodes that a pair was broken with, and that said nothing of it, nor anything at the end."""
         events = self.collector.events
         spoke = {self.of(e["rank"]) for kind in ("hang", "stuck", "bye") for e in events[kind]}
         named = {node for e in self._broken() for node in (self.of(e["a"]), self.of(e["b"])) if node}
-        return {node for node in named if node not in spoke}
+        return {node for node in named if node not in spoke} | {node for r in self._held() if (node := self.of(r))}
 
     def why(self, lost: set[str]) -> str:
         """Return in a few words what a launch died of."""

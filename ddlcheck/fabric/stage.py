@@ -142,8 +142,12 @@ class _Run:
         return False
 
     def _start_patience(self) -> float:
-        """Return the seconds daemons and ranks have to start: a site that is patient with a pair is so with these."""
-        return max(self.options.start, 6 * self.options.patience) + START_PER_NODE * len(self.nodes)
+        """Return the seconds daemons and ranks have to start: a site that is patient with a pair is so with these.
+
+        Who has a minute in all does not wait a minute for what may never start.
+        """
+        o = self.options
+        return min(max(o.start, 6 * o.patience), o.time_budget / 3) + START_PER_NODE * len(self.nodes)
 
     def _leave_out(self) -> bool:
         """Take out the nodes that are named as the cause; tell whether a pair is left."""
@@ -183,13 +187,19 @@ class _Run:
             schedule = self._schedule(todo, planned if launch == 0 else None)
             collector = self._launch([*schedule, f"hub={hub}"])
             names = Names(self.nodes, self.hosts, self.options.per_node, collector)
+            died = set(self.out.died)
             lost = names.add_to(self.out, number)
             left = self._left(todo, number)
             if number == 1 and launch == 0:
                 self.out.rounds["done"] = len({e["r"] for e in collector.events["pair"]}) or self.out.rounds["done"]
             if not collector.events["rank"] or not collector.size:
                 self._fail(collector)
+                if set(self.out.died) - died and launch + 1 < LAUNCHES:
+                    continue  # what killed one rank may not kill the next
+                if collector.rc is None:  # nobody got past MPI_Init: of whom is there nothing left?
+                    self.out.unstarted |= unstarted(self.files, self._one_daemon, self.hosts)
                 return
+            self.out.failure = {}
             alive = [node for node in self.nodes if node not in lost | self._stubborn()]
             progress_made = len(left) < len(todo) or len(alive) < len(self.nodes)
             if not left or not progress_made or time.monotonic() > self.end:

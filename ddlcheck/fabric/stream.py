@@ -84,6 +84,8 @@ def _sound(event: Event) -> bool:
             and all(isinstance(x, str) for x in event["via"])
             and _device(event.get("dev"))
         )
+    if event["t"] == "stuck":
+        return _is(event.get("cpu", 0), int)
     if event["t"] == "links":
         return all(isinstance(x, str) for key in ("links", "addresses") for x in event[key].values())
     if event["t"] == "count":

@@ -73,7 +73,7 @@ def _say(
     """Add to the verdict on all others what was measured, and what the bytes moved over."""
     rounds = parts[next(iter(parts))].get("rounds", {})
     count = len({frozenset((pair["a"], pair["b"])) for pair in measured})
-    last.seen += f"; {pairs_chosen(rounds, count)}"
+    last.seen += f"; {pairs_chosen(rounds, count, len(parts) * (len(parts) - 1) // 2)}"
     kinds = sorted({carrier.kind for part in parts.values() if (carrier := carriers.of(part["counters"]))})
     if kinds:
         last.seen += f"; bytes moved over {' and '.join(kinds)}"
@@ -85,13 +85,13 @@ def _say(
         last.evidence["of_link_rate"] = round(typical, 4)
 
 
-def pairs_chosen(rounds: Mapping[str, Any], count: int) -> str:
+def pairs_chosen(rounds: Mapping[str, Any], count: int, all_: int) -> str:
     """Return in words which pairs were measured, and that it is not all of them."""
     of, planned = rounds.get("of", 0), rounds.get("planned", 0)
     if not of:
         return f"{count} pairs"
     if planned >= of:
-        return f"all pairs ({count} in {of} rounds)"
+        return f"all pairs ({count} in {of} rounds)" if count == all_ else f"{count} of {all_} pairs"
     return f"{count} pairs in {planned} random rounds of {of}"
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ddlcheck.report import fold
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from ddlcheck.judging.matrix import Matrix
     from ddlcheck.judging.outliers import Findings
-    from ddlcheck.verdict import Verdict
+    from ddlcheck.verdict import Status, Verdict
 
 _TABLES = (
     ("bandwidth", "Bandwidth, one way", "MB/s", True),
@@ -79,10 +81,14 @@ def _packed(table: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    alike: dict[tuple[Status, str, str], list[str]] = {}
+    for verdict in sorted(verdicts, key=lambda v: -v.status):
+        key = verdict.status, verdict.seen, verdict.cause or verdict.promised
+        alike.setdefault(key, []).extend(verdict.nodes)
     rows = []
-    for verdict in sorted(verdicts, key=lambda v: -v.status)[:_LISTED]:
-        cells = (verdict.status.name, verdict.seen, verdict.cause or verdict.promised)
+    for (status, seen, why), nodes in list(alike.items())[:_LISTED]:
+        cells = (status.name, fold.nodes(tuple(dict.fromkeys(nodes))), seen, why)
         inner = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        rows.append(f'<tr class="{verdict.status.name.lower()}">{inner}</tr>')
-    left = len(verdicts) - _LISTED
-    return "\n".join(rows) + (f"<tr><td></td><td>and {left} more</td><td></td></tr>" if left > 0 else "")
+        rows.append(f'<tr class="{status.name.lower()}">{inner}</tr>')
+    left = len(alike) - _LISTED
+    return "\n".join(rows) + (f"<tr><td></td><td></td><td>and {left} more</td><td></td></tr>" if left > 0 else "")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Self
 
 AGENT = """#!/bin/sh
-# Stands where ssh stands: HOST COMMAND...
+# Stands where ssh stands: HOST COMMAND..., after options (Hydra's -x).
+while [ "${1#-}" != "$1" ]; do shift; done
 host=$1 name=$1
 shift
 # What makes a node differ from the others: its PATH, or the name it answers to.

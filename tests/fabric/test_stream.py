@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddlcheck.fabric import Measurement
+from ddlcheck.fabric.names import Names
 from ddlcheck.fabric.stream import CIRCLES, KEEP, MARK, Collector, parse
 
 PAIR = {
@@ -108,3 +110,28 @@ def test_noise_before_any_program_runs_or_after_mpi_came_up_ends_no_launch(event
         collector.feed(line(event))
     complain(collector, 10 * CIRCLES)
     assert not collector.over
+
+
+def test_a_rank_that_a_signal_ended_is_told_and_not_one_that_was_asked_to_end():
+    collector = Collector()
+    for number, name in ((9, "Killed"), (15, "Terminated"), (11, "Segmentation fault")):
+        collector.feed(
+            f"mpirun noticed that process rank {number} with PID 77 on node ib2 exited on signal {number} ({name})."
+        )
+    assert collector.killed() == [(9, "signal 9 (Killed)"), (11, "signal 11 (Segmentation fault)")]
+
+
+def late(rank, cpu):
+    return {"t": "stuck", "rank": rank, "r": 0, "a": 0, "b": 1, "during": "one way", "how": "late", "cpu": cpu}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "lost"), [(5, 3900, {"a"}), (3900, 5, {"b"}), (3900, 3000, set()), (5, 30, set())]
+)
+def test_of_two_that_were_late_the_one_without_a_processor_was_stopped(first, second, lost):
+    collector, out = Collector(), Measurement(["a", "b"])
+    for event in (late(0, first), late(1, second)):
+        collector.feed(line(event))
+    assert Names(["a", "b"], {"a": "a", "b": "b"}, 1, collector).add_to(out, 1) == lost
+    assert set(out.silent) == lost
+    assert bool(out.hung) == (not lost), "its pair is not to blame"
