@@ -53,7 +53,7 @@ def test_false_alarms_are_rare(n, racks, metric):
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_one_random_fault_is_named_with_its_kind(data):
-    n = data.draw(st.integers(3, 96))
+    n = data.draw(st.integers(3, 256))
     metric = data.draw(st.sampled_from(["bandwidth", "latency"]))
     kind = data.draw(
         st.sampled_from(["node", "pair"] if metric == "latency" else ["node", "send", "receive", "pair", "link"])
