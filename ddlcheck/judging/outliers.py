@@ -230,7 +230,7 @@ class _Judge:
         """Return what the noise of so many values does not reach."""
         found = values[~np.isnan(values)]
         few = 1.5 if self.n < 8 and kind == "pair" else 1.0  # noqa: PLR2004
-        limit = max(math.log(MATERIAL[kind] * few), _PAIR_SIGMAS * self.sigma)
+        limit = min(max(math.log(MATERIAL[kind] * few), _PAIR_SIGMAS * self.sigma), math.log(_ALWAYS))
         if found.size < 1200:  # noqa: PLR2004 - no tail to speak of
             return limit
         # An exponential through two points of the tail that a few faults do not move, extended to where noise
