@@ -116,6 +116,35 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"interfaces_fabric": "lo", "interfaces_fabric_address": "198.51.100.9"},
         "lo on interfaces-else does not bear 198.51.100.9",
     ),
+    "nfs-blank": ({"nfs_mounts": [{"path": "/a", "source": "s:/x", "options": "rw, hard"}]}, "may be no blank"),
+    "nfs-relative": ({"nfs_mounts": [{"path": "data", "source": "s:/x"}]}, "absolute paths"),
+    "nfs-twice": (
+        {"nfs_mounts": [{"path": "/a", "source": "s:/x"}, {"path": "/a", "source": "s:/y"}]},
+        "one path twice",
+    ),
+    "nfs-soft": (
+        {"nfs_mounts": [{"path": "/a", "source": "s:/x", "options": "soft"}]},
+        "/a would be mounted soft and writable",
+    ),
+    "nfs-scratch": ({"nfs_mounts": [{"path": "/a", "source": "s:/x", "scratch": "../b"}]}, "without .. and blanks"),
+    "nfs-everybody": ({"nfs_exports": [{"path": "/a", "clients": []}]}, "names no clients"),
+    "dataset-digest": (
+        {"dataset_sets": [{"name": "d", "dest": "/a/d", "digest": "abc"}]},
+        "SHA-256 that ddlcheck dataset",
+    ),
+    "dataset-source": (
+        {"dataset_sets": [{"name": "d", "dest": "/a/d", "digest": "0" * 64, "method": "copy"}]},
+        "but no source",
+    ),
+    "dataset-parts": (
+        {"dataset_sets": [{"name": "d", "dest": "/a/d", "digest": "0" * 64, "mode": "partitioned"}]},
+        "names no nodes",
+    ),
+    "gpfs-path": ({"gpfs_file_systems": [{"name": "fs1", "path": "gpfs"}]}, "has to be absolute"),
+    "gpfs-twice": (
+        {"gpfs_file_systems": [{"name": "a", "path": "/a"}, {"name": "a", "path": "/b"}]},
+        "names one thing twice",
+    ),
 }
 FINE: dict[str, dict[str, Any]] = {
     "fine": {},
