@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 /usr/bin/pyt
 # What the practice cluster and the tests use of the machine.
 PACKAGES := python3-venv openssh-server openssh-client iproute2 procps sudo nftables mmdebstrap systemd-container \
   openmpi-bin libopenmpi-dev gcc libc6-dev iptables chromium util-linux mount debian-archive-keyring \
-  qemu-system-x86 e2fsprogs
+  qemu-system-x86 e2fsprogs rsync
 STAMP := $(VENV)/.installed
 # Debian 12 has Open MPI 4; what is said of 5 is tried with the one from PyPI.
 OPENMPI5 := .cache/openmpi5

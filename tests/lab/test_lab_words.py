@@ -66,7 +66,10 @@ def test_the_inventory_is_yaml_and_declares_each_nodes_fabric() -> None:
     }
 
 
-def test_the_inventory_never_turns_host_keys_off() -> None:
+def test_the_inventory_never_turns_host_keys_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "LABS", tmp_path)
+    LAB.directory.mkdir()
+    (LAB.directory / "digits.manifest").write_text("")
     said = yaml.safe_load(access._group_variables(LAB))
     assert "StrictHostKeyChecking=yes" in said["ansible_ssh_common_args"]
     assert "IdentitiesOnly=yes" in said["ansible_ssh_common_args"]

@@ -119,7 +119,7 @@ def test_an_archive_is_unpacked_and_its_checksum_minded(tmp_path: Path, kind: st
     assert not (tmp_path / "escaped").exists()
 
 
-@pytest.mark.skipif(not shutil.which("rsync"), reason="the machine has no rsync")
+@pytest.mark.lab
 def test_rsync_fetches_what_is_missing_and_only_that(tmp_path: Path) -> None:
     it = Set(tmp_path, method="rsync")
     (it.source / "stray").write_text("x")
