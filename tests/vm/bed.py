@@ -274,6 +274,12 @@ class Bed:
         for machine in again:
             machine.wait()
 
+    def off(self) -> None:
+        """Cut the power of what this process switched on, and wait for it: no child is left to be collected."""
+        for machine in self.machines:
+            if machine._process is not None:
+                machine.power_off()
+
     def _declare(self) -> None:
         """Write the inventory: Open MPI 5 over verbs, the fabric beside the network that names lead to."""
         (self.inventory / "group_vars").mkdir(parents=True)
@@ -330,7 +336,11 @@ def make(name: str, size: int, image: Image) -> Bed:
             json.dumps({"nodes": size, "base": bed.base, "image": str(image.directory)})
         )
     bed.machines = [Machine(bed, number) for number in range(1, size + 1)]
-    bed.up()
+    try:
+        bed.up()
+    except BaseException:
+        bed.off()
+        raise
     return bed
 
 

@@ -43,12 +43,16 @@ def bed() -> Iterator[beds.Bed]:
     """Two virtual machines that are up; ``DDLCHECK_VM_BED`` names a bed that stands already."""
     standing = os.environ.get("DDLCHECK_VM_BED")
     if standing:
-        yield beds.Bed.load(standing)
+        bed = beds.Bed.load(standing)
+        yield bed
+        bed.off()
         return
     name = f"v{os.getpid() % 10**7}"
     try:
         beds.sweep_dead()
-        yield beds.make(name, 2, image.ensure())
+        bed = beds.make(name, 2, image.ensure())
+        yield bed
+        bed.off()
     except DdlcheckError as failed:
         pytest.fail(str(failed))
     finally:
