@@ -20,7 +20,7 @@ import pytest
 from ddlcheck.lab.host import CACHE
 from tests.roles import sources
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/openmpi"
 #: What the proof needs no Fortran, no manual and no second implementation of MPI-IO for: minutes on two cores.

@@ -16,7 +16,7 @@ from tests.roles.conftest import ROOT, Run
 from tests.vm.bed import Bed
 from tests.vm.conftest import Ddlcheck, Said
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 EXPORT, MOUNT = "/srv/data", "/data"
 #: A server with so little memory grants no larger blocks, of which the check would warn.

@@ -9,7 +9,7 @@ import pytest
 from tests.vm.bed import Bed
 from tests.vm.conftest import Ddlcheck, Said
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 SENT = "/sys/class/infiniband/rxe0/ports/1/hw_counters/sent_pkts"
 LIMITS = "/etc/security/limits.d/20-low.conf"
