@@ -20,7 +20,7 @@ CONF = "/etc/slurm/slurm.conf"
 #: Seconds between two health checks here.
 _INTERVAL = 10
 #: Seconds that anything may take which takes an interval and a moment when the machine is at rest.
-PATIENCE = 120.0
+PATIENCE = 300.0
 # What `ddlcheck gate` needs of Python packages where the job starts, from Debian.
 _PYTHON = "python3-yaml python3-clustershell python3-paramiko python3-numpy"
 
