@@ -26,7 +26,9 @@ TREE = Path(__file__).parents[2]
 #: What only a run of MPI shows has tests of its own: tests/fabric/test_lab.py.
 SEEN = [name for name, fault in FAULTS.items() if fault.promise != "fabric"]
 SEEN_BY_ALL = {"ssh_mesh"}
-COMPARED = {"hostname", "openmpi", "clock"}
+#: Nodes write for each other, so what all of them answer belongs to one fault: one of these to a round.
+EXCHANGED = {"nfs"}
+COMPARED = {"hostname", "openmpi", "clock", *EXCHANGED}
 #: Where to keep what each broken node said (tests/machines/faults), when it is to be captured anew.
 CAPTURE = os.environ.get("DDLCHECK_CAPTURE", "")
 
@@ -138,7 +140,7 @@ def capture(round_: list[tuple[Fault, str]], whole: Path, broken: Path) -> None:
         before, after = (answers(folder, fault.promise) for folder in (whole, broken))
         changed = {
             name: {want: got for want, got in seen.items() if still(got) != still(before[name].get(want, {}))}
-            for name, seen in after.items() if name == node or far(fault)
+            for name, seen in after.items() if name == node or far(fault) or fault.promise in EXCHANGED
         }  # fmt: skip
         target = Path(CAPTURE) / f"{fault.name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
