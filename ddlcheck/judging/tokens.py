@@ -29,10 +29,14 @@ def judge(parts: Mapping[str, Part], declared: Mapping[str, Declared], spread: f
     writers = [node for node, part in parts.items() if _ok(part.get("write"))]
     if not writers:
         return
-    yield from _unseen(parts, writers, some)
+    apart = list(_unseen(parts, writers, some))
+    yield from apart
     yield from _lingering(parts, writers, some)
     yield from _squashed(parts, writers, declared)
     yield from _skewed(parts, writers, some, spread)
+    if apart:
+        # Whoever is elsewhere did not meet the others there, which would be held against all: only who is apart is.
+        return
     if some.rename:
         yield from _renames(parts, writers, some)
     if some.lock:
