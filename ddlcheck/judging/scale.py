@@ -37,7 +37,8 @@ def table(text: str, command: str, section: str = "") -> list[Row]:
         elif len(words) + 1 < len(names):
             raise NotSeen(f"{command} printed a row with fewer columns than it names")
         else:
-            rows.append({n: urllib.parse.unquote(w) for n, w in zip(names, words, strict=False) if n})
+            # No `strict`: nodes may have Python 3.8.
+            rows.append({n: urllib.parse.unquote(w) for n, w in zip(names, words) if n})  # noqa: B905
     if names is None:
         raise NotSeen(f"{command} printed no line that names its columns")
     return rows
