@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DAEMONS = ("chrony.service", "chronyd.service", "ntpsec.service", "ntp.service", "ntpd.service",
            "systemd-timesyncd.service")  # fmt: skip
 TIMESYNC = "/run/systemd/timesync/synchronized"
+_POLLS = range(-7, 25)  # what minpoll and maxpoll may be
 _LEAP, _FIELDS = 13, 14  # `chronyc -c tracking`: fourteen fields, the last says whether it is synchronised
 _LAST, _NTP = 1e11, ":007B "  # seconds: the year 5138; port 123, as /proc/net/udp writes it
 
@@ -51,7 +52,7 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         declared={"servers": servers, "serve": intent["clock_serve"], "adjust": intent["clock_adjust"]},
     )  # fmt: skip
     # A clock that is the host's follows the host, unless servers were declared all the same.
-    must = bool(intent["clock_adjust"] or servers)
+    must, most = bool(intent["clock_adjust"] or servers), float(intent["clock_max_spread"])
     missing = [server for server in servers if sources is not None and server not in sources]
     if not running:
         verdict.cause = "no time daemon is active: chronyd is stopped or not installed"
@@ -62,6 +63,11 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         verdict.seen, verdict.cause = "serves nobody", "nothing listens on UDP port 123: chronyd has no `allow`"
     elif chrony and synchronised is None and must:
         raise NotSeen(f"chronyc tracking: {seen['tracking'].why or seen['tracking'].err or 'an unknown form'}"[:200])
+    elif chrony and synchronised is False and must and (answered := _answered(seen["sources"], most)):
+        # chronyd forgets its servers when the machine was paused, and chooses anew after three answers of one.
+        verdict.status, verdict.remedy = Status.WARN, "wait"
+        verdict.seen = f"{running[0]} is choosing a server again"
+        verdict.cause = f"{answered}: chronyd started, or the machine was paused"
     elif synchronised is False and must:
         verdict.seen = f"{running[0]} is not synchronised"
         verdict.cause = f"{running[0]} reaches no server: {', '.join(sources or servers) or 'it has none'}"
@@ -155,6 +161,25 @@ def _synchronised(seen: Seen, running: Sequence[str], files: Mapping[str, object
         said = not seen["tracking"].why and len(fields) == _FIELDS
         return fields[_LEAP] in ("Normal", "Insert second", "Delete second") if said else None
     return TIMESYNC in files if "systemd-timesyncd.service" in running else None
+
+
+def _answered(got: Answer, most: float) -> str:
+    """Say which server's last answer, no older than two of its intervals, proves the clock to be right.
+
+    Of a line of `chronyc -c sources` are read: 1 state (`?`: not yet to be chosen), 2 name, 4 seconds between
+    questions (log2), 5 the last eight answers (octal, the newest is bit 0), 6 age of the last, 7 offset, 9 bound of
+    its error, both in seconds.
+    """
+    for line in got.text.splitlines() if not got.why and not got.rc else ():
+        fields = line.split(",")
+        try:
+            name, poll, reach, age = fields[2], int(fields[4]), int(fields[5], 8), int(fields[6])
+            off = abs(float(fields[7])) + abs(float(fields[9]))
+        except (ValueError, IndexError):
+            continue
+        if fields[1] == "?" and reach & 1 and poll in _POLLS and 0 <= age <= 2 * 2.0**poll and off <= most:
+            return f"{name} answered {age} s ago, {float(fields[7]):+.2g} s from this clock"
+    return ""
 
 
 def _sources(got: Answer) -> list[str] | None:

@@ -116,7 +116,9 @@ def host_variables(node: Node) -> dict[str, Value]:
     """Return what is declared of one node."""
     first = node.lab.nodes[0]
     # There is no time server in the lab: the first node is everybody else's.
-    clock: dict[str, Value] = {"clock_serve": True} if node == first else {"clock_servers": [first.address]}
+    clock: dict[str, Value] = {"clock_serve": True} if node == first else {
+        "clock_servers": [first.address], "clock_minpoll": 2, "clock_maxpoll": 4,
+    }  # fmt: skip
     return {
         "ansible_host": node.address,
         "hostname_fabric_name": node.fabric_name,

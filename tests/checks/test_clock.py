@@ -139,6 +139,42 @@ def test_declared_servers_must_be_followed_all_the_same():
     assert it.judge(NODE).status == Status.FAIL
 
 
+# chronyc -c sources after the node's processes had stood for 75 s: before and after the server answered again.
+FORGOT = "^,?,10.88.2.1,0,6,17,4294967295,0.000000000,0.000000000,0.000000000\n"
+AGAIN = "^,?,10.88.2.1,10,6,37,30,0.000084591,0.000084591,0.000012748\n"
+
+
+def test_a_daemon_that_chooses_again_after_a_pause_is_a_warning():
+    it = clocks(cluster(clock_servers=["10.88.2.1"])).put(NODE, "tracking", LOST).put(NODE, "sources", AGAIN)
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.remedy, verdict.seen) == (
+        Status.WARN,
+        "wait",
+        "chrony.service is choosing a server again",
+    )
+    assert "10.88.2.1 answered 30 s ago, +8.5e-05 s from this clock" in verdict.cause
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        FORGOT,
+        AGAIN.replace(",37,", ",36,"),  # the last question had no answer
+        AGAIN.replace(",30,", ",129,"),  # too long ago
+        AGAIN.replace(",0.000084591,", ",1.1,", 1),  # the clock is off
+        AGAIN.replace("0.000012748", "1.0"),  # or may be
+        AGAIN.replace("0.000012748", "nan"),
+        AGAIN.replace("?", "x"),  # others contradict it
+        AGAIN.replace(",6,", ",99999,"),
+        AGAIN.replace(",6,", ",x,"),
+        "^,?,10.88.2.1\n",
+    ],
+)
+def test_what_a_server_answered_must_prove_the_clock(line):
+    it = clocks(cluster(clock_servers=["10.88.2.1"])).put(NODE, "tracking", LOST).put(NODE, "sources", line)
+    assert it.judge(NODE).status == Status.FAIL
+
+
 def test_a_server_the_daemon_was_not_told_of_fails():
     it = clocks(cluster(clock_servers=["ntp.example.com"]))
     verdict = it.judge(NODE)

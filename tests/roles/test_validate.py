@@ -105,6 +105,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "openmpi-mca": ({"openmpi_mca": {"--help": 1}}, "a name no MCA parameter can have"),
     "clock-option": ({"clock_servers": ["-x"]}, "neither a host name nor an address"),
     "clock-itself": ({"clock_servers": ["clock-itself"]}, "clock-itself is declared as its own time server"),
+    "clock-poll": ({"clock_minpoll": 7, "clock_maxpoll": 6}, "the first not above the second"),
     "clock-spread": ({"clock_max_spread": 0}, "has to be above 0 seconds"),
     "gate-age": ({"health_gate_max_age": 300}, "less than twice health_gate_interval"),
     "gate-timeout": ({"health_gate_timeout": 60}, "has to be from 1 to 55 seconds"),
