@@ -103,8 +103,8 @@ def _refused(seen: Seen) -> list[str]:
 
 def _refuse(verdict: Verdict, refused: Sequence[str], user: str) -> None:
     """Say what the job's user does not get, although root does."""
-    names = [line.removeprefix("name ") for line in refused if line.startswith("name ")]
-    files = [line.removeprefix("file ") for line in refused if line.startswith("file ")]
+    names = [line.partition(" ")[2] for line in refused if line.startswith("name ")]
+    files = [line.partition(" ")[2] for line in refused if line.startswith("file ")]
     verdict.status, verdict.remedy = Status.FAIL, "hosts_file" if set(files) <= {HOSTS, SWITCH} else "inspect"
     verdict.seen = f"{names[0] if names else files[0]} is not {'resolved' if names else 'readable'} for {user}"
     verdict.cause = f"{', '.join(files)} cannot be read by {user}" if files else "root is served by another resolver"

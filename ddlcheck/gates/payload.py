@@ -50,8 +50,6 @@ def modules() -> dict[str, bytes]:
             todo += [folder / "__init__.py" for folder in path.parents if folder == here or here in folder.parents]
     for name in parts.programs():
         found[f"ddlcheck/share/roles/{name}/files/{name}.py"] = parts.program(name).encode()
-    for name in parts.programs():
-        found[f"ddlcheck/share/roles/{name}/files/{name}.py"] = parts.program(name).encode()
     return dict(sorted(found.items()))
 
 

@@ -66,3 +66,13 @@ def test_equal_modules_have_equal_names_and_archives():
     assert payload.archive(found, "a") == payload.archive(payload.modules(), "a")
     assert payload.digest({**found, "x": b""}) != payload.digest(found)
     assert payload.launcher("abc").startswith("#!/usr/bin/python3 -IS\n")
+
+
+def test_the_payload_uses_no_string_method_that_its_oldest_python_lacks():
+    """What `make lint` cannot tell, since it knows no types."""
+    assert payload.PYTHON < (3, 9)
+    late = {
+        name: [m for m in (b".removeprefix(", b".removesuffix(") if m in content]
+        for name, content in payload.modules().items()
+    }
+    assert {name: methods for name, methods in late.items() if methods} == {}
