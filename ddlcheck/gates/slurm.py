@@ -14,7 +14,7 @@ import time
 
 from ddlcheck.gates import breaker
 from ddlcheck.gates import slurmkept as kept
-from ddlcheck.gates.ask import LAUNCHER, Trouble, ask
+from ddlcheck.gates.ask import LAUNCHER, Trouble, ask, look_again
 from ddlcheck.gates.slurmctl import REFUSED, Slurm, SlurmError, State, neighbours
 from ddlcheck.gates.slurmkept import say
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Slurm kills a health check after 60 s: ours is done well before, the gate's part and Slurm's together.
 GATE_SECONDS, ALL_SECONDS = 20.0, 45.0
+#: What the background tier found may be as old as its interval: it is given so long for another look before anything
+#: is changed, where the gate itself answered in less than the second.
+LOOK_SECONDS, PROMPT_SECONDS = 10.0, 5.0
 #: A batch job whose prolog takes longer than BatchStartTimeout (10 s) is taken for lost.
 PROLOG_SECONDS = 7.0
 #: Nodes that went down at the same moment have all said so by then; what is read afterwards is the whole.
@@ -51,15 +54,19 @@ class Settings:
 class Node:
     """One run of the health check on one node."""
 
-    def __init__(self, settings: Settings, slurm: Slurm, gate: Callable[[], list[Trouble]]) -> None:
+    def __init__(
+        self, settings: Settings, slurm: Slurm, gate: Callable[[], list[Trouble]],
+        look: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.slurm = slurm
         self.gate = gate
+        self.look = look
         self.record = kept.read(settings.state, "slurm")
 
     def check(self) -> int:
         """Judge, act, keep what was decided; return 0 where the node is ready, else 1."""
-        troubles = self.gate()
+        troubles = self._confirmed()
         failing = {t.promise for t in troubles}
         # A promise that holds again is no longer suspect, and may take a node down the next time.
         suspect = {name: why for name, why in self._suspects().items() if name in failing}
@@ -75,6 +82,25 @@ class Node:
         if not self.settings.dry_run:
             kept.write(self.settings.state, "slurm", record)
         return 1 if troubles else 0
+
+    def _confirmed(self) -> list[Trouble]:
+        """Return the troubles; what is new is looked at twice, so that nothing drains for what has passed.
+
+        What was there the last time is only looked at again behind our back: the next check will know sooner that it
+        is mended than the background tier's own interval would tell.
+        """
+        begun = time.monotonic()
+        troubles = self.gate()
+        found = {trouble.promise for trouble in troubles}
+        if not found - {breaker.GATE} or self.settings.dry_run:
+            return troubles
+        known = self.record.get("troubles")
+        if found <= set(known if isinstance(known, dict) else ()):
+            self.look(0.0)
+        elif time.monotonic() - begun < PROMPT_SECONDS:
+            self.look(LOOK_SECONDS)
+            return self.gate()
+        return troubles
 
     def _suspects(self) -> dict[str, str]:
         held = self.record.get("suspect")
@@ -155,6 +181,7 @@ class Node:
         if not (mine.ours or self._refused(mine)) or not mine.drained:
             kept.forget(self.settings.state, "refused")
             return False
+        self.look(LOOK_SECONDS)
         again = self.gate()
         if again:
             say(syslog.LOG_WARNING, f"{mine.node}: stays out, the second look says {again[0]}")
@@ -255,7 +282,7 @@ def _check(settings: Settings) -> int:
         if not free:
             say(syslog.LOG_WARNING, f"{settings.node}: the last health check still runs; this one is left out")
             return 1
-        return Node(settings, slurm, lambda: ask(settings.launcher, GATE_SECONDS)).check()
+        return Node(settings, slurm, lambda: ask(settings.launcher, GATE_SECONDS), look_again).check()
 
 
 def _advise(settings: Settings) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ddlcheck.errors import DdlcheckError
 from ddlcheck.lab import Lab, Node
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,19 @@ CONF = "/etc/slurm/slurm.conf"
 _INTERVAL = 10
 #: Seconds that anything may take which takes an interval and a moment when the machine is at rest.
 PATIENCE = 300.0
+#: What a job has become when it runs no more.
+ENDED = (
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "BOOT_FAIL",
+    "DEADLINE",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+)
+_GATE_SAYS = "/usr/local/sbin/ddlcheck-node --status ''; journalctl -q --no-pager -t ddlcheck -n 8 -o short-iso; tail -n 5 /var/log/slurmd.log"
 # What `ddlcheck gate` needs of Python packages where the job starts, from Debian.
 _PYTHON = "python3-yaml python3-clustershell python3-paramiko python3-numpy"
 
@@ -82,7 +96,6 @@ SlurmctldLogFile=/var/log/slurmctld.log
 SlurmdLogFile=/var/log/slurmd.log
 ReturnToService=2
 SlurmdTimeout=300
-MessageTimeout=5
 KillWait=5
 {nodes}PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -100,9 +113,9 @@ KillWait=5
         for node in self.lab.nodes:
             self.on(node, "systemctl stop slurmd; [ ! -e /usr/sbin/slurmctld ] || systemctl stop slurmctld; systemctl stop munge; "
                           "DEBIAN_FRONTEND=noninteractive apt-get -qq purge -y slurmd slurmctld munge slurm-client >/dev/null 2>&1; "
-                          "rm -rf /etc/slurm /var/spool/slurm* /etc/systemd/system/slurmd.service.d /run/ddlcheck/slurm.json /run/ddlcheck/refused.json", 120)  # fmt: skip
+                          "rm -rf /etc/slurm /var/spool/slurm* /etc/systemd/system/slurmd.service.d /run/ddlcheck/slurm.json /run/ddlcheck/refused.json", 600)  # fmt: skip
 
-    def on(self, node: Node | str, script: str, seconds: float = 60) -> str:
+    def on(self, node: Node | str, script: str, seconds: float = PATIENCE) -> str:
         """Run a script as root of a node, which has to succeed; return what it said."""
         where = self.node(node) if isinstance(node, str) else node
         done = where.run(["sh", "-c", script], timeout=seconds)
@@ -122,19 +135,49 @@ KillWait=5
         said = self.on(self.head, f"sinfo -h -N -n {name} -o %E")
         return "" if said == "none" else said
 
-    def job(self, script: str, *words: str) -> str:
-        """Submit a batch job as the job user; return its number."""
-        command = (
-            f"cd; printf '#!/bin/sh\\n%s\\n' {_quoted(script)} | sbatch --parsable -o job-%j.out {' '.join(words)}"
-        )
-        done = self.head.run(["su", "-", "ddl", "-c", command], timeout=60)
-        assert done.returncode == 0, done.stderr
+    def user(self, script: str) -> str:
+        """Run a script as the job user on the first node; return what it printed."""
+        done = self.head.run(["su", "-", "ddl", "-c", script], timeout=PATIENCE)
+        assert done.returncode == 0, f"{script}: {done.stdout}{done.stderr}\n{self.said_by_slurm()}"
         return done.stdout.strip()
+
+    def job(self, script: str, *words: str, before: str = "") -> str:
+        """Submit a batch job as the job user, and do not wait for it; return its number."""
+        return self.user(
+            f"cd; {before}printf '#!/bin/sh\\n%s\\n' {_quoted(script)} | sbatch --parsable -o job-%j.out {' '.join(words)}"
+        )
+
+    def done(self, number: str, *, well: bool = True) -> None:
+        """Wait until a job has ended, ``well`` or not; where it does not start, the message says all that may be why."""
+
+        def ended() -> bool:
+            fields = self._fields(number)
+            if fields["JobState"] == "PENDING" and fields["Reason"] == "BeginTime":
+                # Slurm lets a job that a prolog sent back wait for two minutes; whoever is in a hurry says so.
+                self.on(self.head, f"scontrol update JobId={number} StartTime=now || :")
+            return fields["JobState"] in ENDED
+
+        self.wait(ended, f"job {number} to end", about=f"scontrol show job {number}; ")
+        state = self.job_state(number)
+        assert not well or state == "COMPLETED", f"job {number}: {state}\n{self.output(number)}\n{self.said_by_slurm()}"
+
+    def run(self, script: str, *words: str) -> str:
+        """Run a batch job to its good end; return what it printed."""
+        number = self.job(script, *words)
+        self.done(number)
+        return self.output(number, self.where(number))
+
+    def where(self, number: str) -> str:
+        """Return the node on which a job's script ran."""
+        return self._fields(number)["BatchHost"]
 
     def job_state(self, number: str) -> str:
         """Return a job's state, such as PENDING or COMPLETED."""
+        return self._fields(number)["JobState"]
+
+    def _fields(self, number: str) -> dict[str, str]:
         said = self.on(self.head, f"scontrol -o show job {number}")
-        return next(word.split("=")[1] for word in said.split() if word.startswith("JobState="))
+        return {key: value for key, _, value in (word.partition("=") for word in said.split())}
 
     def output(self, number: str, node: str = "") -> str:
         """Return what a job has printed; its file is where its script ran."""
@@ -145,17 +188,34 @@ KillWait=5
         self.on(self.head, "scancel --state=PENDING --user=ddl; scancel --user=ddl; :")
         self.wait(lambda: not self.on(self.head, "squeue -h"), "no job to be left")
 
-    def wait(self, fact: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-        """Wait until something is so."""
+    def wait(self, fact: Callable[[], bool], what: str, seconds: float = PATIENCE, *, about: str = "") -> None:
+        """Wait until something is so; a question that Slurm does not answer this time is asked again."""
         end = time.monotonic() + seconds
-        while not fact():
-            log = (
-                ""
-                if time.monotonic() < end
-                else self.on(self.head, "sinfo -N -l; sinfo -R; squeue; tail -30 /var/log/slurmctld.log")
-            )
-            assert not log, f"waited {seconds:g} s for {what}\n{log}"
+        while True:
+            try:
+                if fact():
+                    return
+                trouble = ""
+            except (AssertionError, DdlcheckError) as error:
+                trouble = f"; the last question failed: {error}"
+            assert time.monotonic() < end, f"waited {seconds:g} s for {what}{trouble}\n{self.said_by_slurm(about)}"
             time.sleep(1.0)
+
+    def said_by_slurm(self, about: str = "") -> str:
+        """Return what tells why something did not happen: nodes, reasons, jobs, logs, and what every gate says now."""
+        script = f"sinfo -N -l; sinfo -R -l; squeue -l; {about}tail -n 40 /var/log/slurmctld.log"
+        parts = [self._heard(self.head, script)]
+        for name, node in zip(self.names, self.lab.nodes, strict=True):
+            parts.append(f"--- {name}\n" + self._heard(node, _GATE_SAYS))
+        return "\n".join(parts)
+
+    @staticmethod
+    def _heard(node: Node, script: str) -> str:
+        try:
+            done = node.run(["sh", "-c", f"({script}) 2>&1"], timeout=60)
+        except DdlcheckError as error:
+            return str(error)
+        return done.stdout.strip()
 
     def role(self, *words: str) -> str:
         """Apply roles as an operator does; return what Ansible said."""
@@ -174,7 +234,7 @@ KillWait=5
                 tar.add(ROOT / name, name, filter=lambda entry: None if "__pycache__" in entry.name else entry)
         text = base64.b64encode(packed.getvalue()).decode()
         script = "rm -rf /opt/ddlcheck; mkdir -p /opt/ddlcheck; base64 -d | tar xzf - -C /opt/ddlcheck"
-        done = self.head.run(["sh", "-c", script], input=text, timeout=120)
+        done = self.head.run(["sh", "-c", script], input=text, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
 
 

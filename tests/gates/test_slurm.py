@@ -12,7 +12,7 @@ import pytest
 
 from ddlcheck.gates import slurm, slurmconf, slurmctl
 from ddlcheck.gates import slurmkept as kept
-from ddlcheck.gates.ask import Trouble, ask, read
+from ddlcheck.gates.ask import Trouble, ask, look_again, read
 from ddlcheck.gates.slurm import Node, Settings, script
 from ddlcheck.gates.slurmctl import SlurmError, State
 
@@ -97,6 +97,64 @@ def test_it_comes_back_only_after_a_second_look(settings):
     assert len(paper.did) == 1
     check(settings, paper)
     assert paper.did[1:] == ["resume n1"]
+
+
+CLOCK = Trouble("clock", "not synchronised")
+
+
+def looked(settings, paper, *answers):
+    """Run the health check with a gate that answers one after the other; return what it was given to look again."""
+    said, looks = iter(answers), []
+    Node(settings, paper, lambda: list(next(said)), looks.append).check()
+    return looks
+
+
+def test_what_has_passed_at_the_second_look_drains_nothing(settings):
+    paper = Paper()
+    assert looked(settings, paper, [CLOCK], []) == [slurm.LOOK_SECONDS]
+    assert paper.did == []
+
+
+def test_a_node_that_is_out_has_its_background_tier_look_at_every_check(settings):
+    paper = Paper()
+    assert looked(settings, paper, [CLOCK], [CLOCK]) == [slurm.LOOK_SECONDS]
+    assert paper.did == ["drain n1 ddlcheck: clock: not synchronised"]
+    assert looked(settings, paper, [CLOCK]) == [0.0]
+    # Something else is new, and confirmed before the reason says so.
+    assert looked(settings, paper, [CLOCK, LOW], [CLOCK]) == [slurm.LOOK_SECONDS]
+    assert len(paper.did) == 1
+    assert looked(settings, paper, [], []) == [slurm.LOOK_SECONDS]
+    assert paper.did[1:] == ["resume n1"]
+
+
+def test_no_second_look_is_asked_of_a_gate_that_cannot_judge(settings):
+    assert looked(settings, Paper(), [Trouble("health_gate", "hangs")]) == []
+
+
+def test_a_gate_that_took_long_is_not_asked_twice(settings, monkeypatch):
+    monkeypatch.setattr(slurm, "PROMPT_SECONDS", 0.0)
+    paper = Paper()
+    assert looked(settings, paper, [CLOCK]) == []
+    assert paper.did == ["drain n1 ddlcheck: clock: not synchronised"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.5, "start ddlcheck.service"), (0.0, "--no-block start ddlcheck.service")]
+)
+def test_a_look_that_does_not_end_is_not_waited_for(tmp_path, monkeypatch, seconds, words):
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/words\nexec sleep 300\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    begun = time.monotonic()
+    look_again(seconds)
+    assert time.monotonic() - begun < 60
+    assert (tmp_path / "words").read_text().strip() == words
+
+
+def test_a_machine_without_systemd_is_not_looked_at_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    look_again(5.0)
 
 
 def test_after_a_boot_its_own_drain_is_found_and_taken_back(settings):

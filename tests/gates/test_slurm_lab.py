@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from ddlcheck.lab import Lab
+from ddlcheck.lab.faults import FAULTS
 from tests.gates.slurm import CONF, Slurm
 
 pytestmark = pytest.mark.lab
@@ -18,6 +19,10 @@ OURS = ("--tags", "health_gate", "-e", json.dumps(_DECLARED))
 LOW = 'prlimit --pid "$(systemctl show -p MainPID --value slurmd)" --memlock=65536:'
 INTENT, KEPT = "/etc/ddlcheck/intent.json", "/root/intent.kept"
 LAUNCHER = "/usr/local/sbin/ddlcheck-node"
+#: The background tier looks: what its timer would do later is done at once.
+LOOK = "systemctl start ddlcheck.service || :"
+#: One file system that every node has.
+SHARED = "/srv/shared"
 GATE = "PYTHONPATH=/opt/ddlcheck python3 -m ddlcheck gate"
 
 
@@ -52,6 +57,27 @@ def out(slurm: Slurm, name: str) -> bool:
     return slurm.states()[name].startswith("drain")
 
 
+def drained(slurm: Slurm, name: str, promise: str, says: str) -> None:
+    """Wait until a node is out with a reason that begins with the promise and says what is wrong."""
+    slurm.wait(
+        lambda: (
+            out(slurm, name) and slurm.reason(name).startswith(f"ddlcheck: {promise}: ") and says in slurm.reason(name)
+        ),
+        f"{name} to be drained for {promise}: {says}",
+    )
+
+
+def stays_out_until(slurm: Slurm, bad: str, mended: Callable[[], object]) -> None:
+    """See that jobs start elsewhere while a node is out, and on it, by itself, when it is mended."""
+    here = slurm.job("hostname", "-w", bad)
+    assert slurm.run("srun hostname | sort", "-N3").split() == [name for name in slurm.names if name != bad]
+    assert slurm.job_state(here) == "PENDING"
+    mended()
+    slurm.done(here)
+    assert slurm.output(here, bad) == bad
+    assert slurm.reason(bad) == ""
+
+
 def test_the_role_declares_itself_to_slurm_and_then_changes_nothing(installed):
     first, second = installed.said
     assert "unreachable=0    failed=0" in first
@@ -63,44 +89,41 @@ def test_the_role_declares_itself_to_slurm_and_then_changes_nothing(installed):
 
 
 def test_jobs_run_on_ready_nodes(slurm):
-    number = slurm.job("srun hostname | sort", "-N4", "-W")
-    assert slurm.job_state(number) == "COMPLETED"
-    assert slurm.output(number).split() == slurm.names
+    assert slurm.run("srun hostname | sort", "-N4").split() == slurm.names
 
 
 def test_slurmd_with_a_low_limit_drains_and_comes_back_after_the_role(slurm):
     bad = slurm.names[1]
     slurm.on(bad, LOW + "65536")
-    slurm.wait(lambda: out(slurm, bad), "the node to be drained")
-    assert slurm.reason(bad).startswith("ddlcheck: memlock: slurmd.service runs with a limit older")
-    elsewhere, here = slurm.job("srun hostname | sort", "-N3", "-W"), slurm.job("hostname", "-w", bad)
-    assert slurm.output(elsewhere).split() == [name for name in slurm.names if name != bad]
-    assert slurm.job_state(here) == "PENDING"
-    slurm.role("--tags", "memlock")
-    slurm.wait(lambda: slurm.job_state(here) == "COMPLETED", "the job to start where it had to wait")
-    assert slurm.output(here, bad) == bad
-    assert slurm.reason(bad) == ""
+    drained(slurm, bad, "memlock", "slurmd.service runs with a limit older")
+    stays_out_until(slurm, bad, lambda: slurm.role("--tags", "memlock"))
 
 
-#: The background tier looks at the clock: what its timer would do later is done at once.
-LOOK = "systemctl start ddlcheck.service || :"
+def test_a_mount_that_is_gone_drains_and_comes_back_after_the_role(slurm):
+    bad = slurm.names[3]
+    fault = FAULTS["nfs-unmounted"]
+    fault.inject(slurm.node(bad))
+    try:
+        slurm.on(bad, LOOK)
+        drained(slurm, bad, "nfs", "/srv/shared is not mounted")
+        # Nobody has the background tier look again: that is the health check's part.
+        stays_out_until(slurm, bad, lambda: slurm.role("--tags", "nfs"))
+    finally:
+        fault.heal(slurm.node(bad))
 
 
 @pytest.mark.parametrize(("promise", "fault", "heal", "says"), [
     ("hostname", "hostname gpu7", "hostname {name}", "differs from /etc/hostname"),
-    ("clock", f"systemctl stop chrony; {LOOK}", f"systemctl start chrony; chronyc waitsync 60 0 0 1 || :; {LOOK}",
+    ("clock", f"systemctl stop chrony; {LOOK}", "systemctl start chrony; chronyc waitsync 60 0 0 1 || :",
      "no time daemon is active"),
 ])  # fmt: skip
 def test_a_fault_names_its_promise_and_the_node_comes_back_when_it_is_gone(slurm, promise, fault, heal, says):
     bad = slurm.names[2]
     try:
-        slurm.on(bad, fault, 180)
-        slurm.wait(lambda: out(slurm, bad), "the node to be drained")
-        reason = slurm.reason(bad)
-        assert reason.startswith(f"ddlcheck: {promise}: ")
-        assert says in reason
+        slurm.on(bad, fault)
+        drained(slurm, bad, promise, says)
     finally:
-        slurm.on(bad, heal.format(name=bad), 180)
+        slurm.on(bad, heal.format(name=bad))
     slurm.wait(lambda: slurm.states()[bad] == "idle", "the node to come back by itself")
 
 
@@ -110,7 +133,7 @@ def test_an_administrator_s_drain_stays_whatever_the_gate_says(slurm):
     slurm.on(name, LOW)
     slurm.on(name, "/usr/local/lib/ddlcheck/slurm/healthcheck; [ $? -eq 1 ]")
     assert slurm.reason(name) == "bad DIMM, alice"
-    slurm.on(name, "systemctl restart slurmd", 240)
+    slurm.on(name, "systemctl restart slurmd")
     slurm.wait(
         lambda: slurm.on(name, "/usr/local/lib/ddlcheck/slurm/healthcheck || echo bad") != "bad", "a good verdict"
     )
@@ -123,18 +146,22 @@ def test_a_fault_on_all_nodes_trips_the_breaker_and_jobs_go_on(slurm):
         slurm.on(name, LOW)
     try:
         # A fifth of four nodes: one may go.
-        slurm.wait(lambda: sum(out(slurm, name) for name in slurm.names) >= 1, "the first node to be drained")
+        slurm.wait(lambda: len(gone(slurm)) == 1, "the first node to be drained")
         slurm.wait(
             lambda: sum("suspect" in said(slurm, name) for name in slurm.names) == len(slurm.names) - 1,
             "the others to hold back, and say so",
         )
-        assert sum(out(slurm, name) for name in slurm.names) == 1
-        number = slurm.job("srun hostname", "-N3", "-W")
-        assert slurm.job_state(number) == "COMPLETED"
-        assert sum(out(slurm, name) for name in slurm.names) == 1
+        assert len(gone(slurm)) == 1
+        assert len(slurm.run("srun hostname", "-N3").split()) == len(slurm.names) - 1
+        assert len(gone(slurm)) == 1
     finally:
         for name in slurm.names:
-            slurm.on(name, "systemctl restart slurmd", 240)
+            slurm.on(name, "systemctl restart slurmd")
+
+
+def gone(slurm: Slurm) -> list[str]:
+    """Return the nodes that are out for memlock."""
+    return [name for name in slurm.names if slurm.reason(name).startswith("ddlcheck: memlock: ")]
 
 
 def said(slurm: Slurm, name: str) -> str:
@@ -170,9 +197,7 @@ def test_a_gate_that_cannot_judge_lets_no_job_through_and_says_which(slurm):
     finally:
         for name in slurm.names:
             slurm.on(name, f"cp -p {KEPT} {INTENT}; cp -p /root/launcher.kept {LAUNCHER}")
-    # Slurm lets a job that it sent back wait for two minutes; whoever is in a hurry says so.
-    slurm.on(slurm.head, f"scontrol update JobId={job} StartTime=now || :")
-    slurm.wait(lambda: slurm.job_state(job) == "COMPLETED", "the job to start when the gates judge again")
+    slurm.done(job)
 
 
 def test_a_gate_that_hangs_lets_no_job_through(slurm):
@@ -189,33 +214,26 @@ def test_a_gate_that_hangs_lets_no_job_through(slurm):
     finally:
         slurm.on(bad, f"cp -p /root/launcher.kept {LAUNCHER}")
     slurm.wait(lambda: slurm.states()[bad] == "idle", "the node to come back")
-    # A job that was sent back waits two minutes by Slurm's own rule, and is not held.
-    slurm.on(slurm.head, f"scontrol update JobId={job} StartTime=now || :")
-    slurm.wait(lambda: slurm.job_state(job) == "COMPLETED", "the job to start")
+    slurm.done(job)
 
 
 def test_the_shell_that_submits_keeps_its_low_limit_to_itself(slurm):
-    number = slurm.job("srun sh -c 'ulimit -S -l'", "-N1", "-W")
-    plain = slurm.output(number, _where(slurm, number))
-    low = slurm.head.run(["su", "-", "ddl", "-c", "ulimit -S -l 64; srun -N1 sh -c 'ulimit -S -l'"], timeout=60)
-    assert low.stdout.strip() == plain != "64"
+    plain = slurm.run("srun sh -c 'ulimit -S -l'", "-N1").strip()
+    assert slurm.user("ulimit -S -l 64; srun -N1 sh -c 'ulimit -S -l'") == plain != "64"
 
 
 def test_a_job_that_gates_itself_runs_on_good_nodes(slurm):
-    number = slurm.job(
-        f"{GATE} --budget 0 --json gate.json -- srun sh -c 'echo $SLURMD_NODENAME' | sort; echo $?", "-N4", "-W"
-    )
-    assert slurm.output(number).splitlines()[-5:] == [*slurm.names, "0"]
+    said = slurm.run(f"{GATE} --budget 0 --json gate.json -- srun sh -c 'echo $SLURMD_NODENAME' | sort; echo $?", "-N4")
+    assert said.splitlines()[-5:] == [*slurm.names, "0"]
 
 
 def test_a_job_finds_the_limit_that_its_shell_brought(slurm):
     # As Slurm comes, everything but a stack goes along.
     slurm.on(slurm.head, "sed -i s/Except=MEMLOCK/Except=STACK/ /etc/slurm/ddlcheck.conf; scontrol reconfigure")
     try:
-        batch = f"#!/bin/sh\\n{GATE} --budget 0 -- echo started\\n"
-        script = f"cd; ulimit -S -l 64; printf '{batch}' | sbatch -W --parsable -N2 -o low.out"
-        slurm.head.run(["su", "-", "ddl", "-c", script], timeout=180)
-        found = slurm.on(slurm.head, "cat /home/ddl/low.out", 60)
+        number = slurm.job(f"{GATE} --budget 0 -- echo started", "-N2", before="ulimit -S -l 64; ")
+        slurm.done(number, well=False)
+        found = slurm.output(number, slurm.where(number))
         assert "PropagateResourceLimitsExcept=STACK carries the 64 KiB" in found
         assert "started" not in found
     finally:
@@ -223,23 +241,22 @@ def test_a_job_finds_the_limit_that_its_shell_brought(slurm):
 
 
 def test_a_job_goes_on_without_a_node_that_does_not_answer(slurm):
-    bad = slurm.names[2]
+    bad, go = slurm.names[2], f"{SHARED}/go-on"
     job = slurm.job(
-        f"sleep 2; {GATE} --budget 0 --exclude-bad --min-nodes 3 --deadline 100 -- echo {{count}} without {{excluded}}",
+        f"touch {go}.waits; while [ ! -e {go} ]; do sleep 1; done; "
+        f"{GATE} --budget 0 --exclude-bad --min-nodes 3 --deadline 100 -- echo {{count}} without {{excluded}}",
         "-N4",
     )
-    slurm.wait(lambda: slurm.job_state(job) == "RUNNING", "the job to run")
-    slurm.node(bad).freeze()
     try:
+        slurm.wait(lambda: slurm.on(slurm.head, f"ls {go}.waits || :") != "", "the job to run")
+        slurm.node(bad).freeze()
+        slurm.on(slurm.head, f"touch {go}")
         slurm.wait(lambda: "without" in slurm.output(job), "the gate to go on")
         assert slurm.output(job).splitlines()[-1] == f"3 without {bad}"
     finally:
-        slurm.node(bad).thaw()
-
-
-def _where(slurm: Slurm, number: str) -> str:
-    said_ = slurm.on(slurm.head, f"scontrol -o show job {number}")
-    return next(word.split("=")[1] for word in said_.split() if word.startswith("BatchHost="))
+        # With its clock daemon, to which time has jumped.
+        FAULTS["node-frozen"].heal(slurm.node(bad))
+        slurm.on(slurm.head, f"rm -f {go} {go}.waits")
 
 
 def test_the_health_check_is_done_well_before_slurm_ends_it(slurm):
