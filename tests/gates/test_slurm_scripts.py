@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+from ansible.plugins.filter.core import to_bool
 
 TEMPLATES = Path(__file__).parents[2] / "roles/health_gate/templates"
 
@@ -37,9 +38,9 @@ class Scripts:
     def reason(self, text: str) -> None:
         (self.folder / "reason").write_text(f"{text}\n")
 
-    def run(self, kind: str, *, drain: bool = True) -> int:
+    def run(self, kind: str, *, drain: bool | str = True) -> int:
         env = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)  # noqa: S701
-        env.filters.update(quote=shlex.quote, dirname=os.path.dirname)
+        env.filters.update(quote=shlex.quote, dirname=os.path.dirname, bool=to_bool)
         template = "healthcheck" if kind == "health" else "prolog"
         text = env.from_string((TEMPLATES / f"slurm_{template}.sh.j2").read_text()).render(
             _health_gate_slurm_path=f"{self.folder}:/usr/bin:/bin", _health_gate_slurm_node="ib2",
@@ -118,7 +119,9 @@ def test_what_an_earlier_run_kept_is_forgotten_without_a_gate(scripts):
     assert not (scripts.run_folder / "slurm.json").exists()
 
 
-def test_where_nothing_may_be_drained_nothing_is(scripts):
-    assert scripts.run("health", drain=False) == 1
-    assert scripts.run("prolog", drain=False) == 0
+@pytest.mark.parametrize("drain", [False, "false"])
+def test_where_nothing_may_be_drained_nothing_is(scripts, drain):
+    """Also where it is a word, as `-e health_gate_drain=false` gives it."""
+    assert scripts.run("health", drain=drain) == 1
+    assert scripts.run("prolog", drain=drain) == 0
     assert scripts.changes() == ""
