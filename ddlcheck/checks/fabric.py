@@ -138,6 +138,13 @@ def _gone(part: Part) -> Verdict | None:
             cause="something on the node killed the rank: out of memory, a limit, or a hand",
             evidence={"died": part["died"]},
         )  # fmt: skip
+    if part["silent"] and part.get("twins"):
+        # It may as well have connected to itself: `judge_together` says so.
+        where = ", ".join(f"{address} of {interface}" for address, interface in part["twins"].items())
+        return Verdict(
+            Status.UNKNOWN, "stopped answering during the run", promised="a rank that answers", remedy="interfaces",
+            cause=f"an address of it lives on other nodes as well: {where}", evidence={"silent": True},
+        )  # fmt: skip
     if part["silent"]:
         return Verdict(
             Status.FAIL, "stopped answering during the run", promised="a rank that answers",
@@ -178,12 +185,12 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     nodes = list(parts)
     if len(nodes) < 2:  # noqa: PLR2004 - a pair
         return [Verdict(Status.SKIP, ALONE, promised="pairs", nodes=nodes)]
-    first = parts[nodes[0]]
     if not any(part["pairs"] for part in parts.values()) and not any(part["hung"] for part in parts.values()):
-        named = any(_gone(parts[node]) is not None or _no_room(seen[node]) for node in nodes)
-        return list(pairs.versions(parts)) or [_nothing(nodes, first, named=named)]
-    out = [*pairs.twins(parts), *pairs.names(parts), *pairs.versions(parts)]
-    out += [*pairs.hung(parts), *pairs.wrong(parts), *pairs.missing(parts)]
+        return list(pairs.versions(parts)) or _nothing(seen, parts)
+    same = pairs.shared(parts)
+    besides = [verdict.nodes for verdict in same]
+    out = [*pairs.twins(parts), *pairs.names(parts), *pairs.versions(parts), *same]
+    out += [*pairs.hung(parts, besides=besides), *pairs.wrong(parts), *pairs.missing(parts, besides=besides)]
     out += device.judge(parts, {node: bool(intent["openmpi_cuda"]) for node, intent in intents.items()})
     # Not above: numpy costs more than judging a node.
     from ddlcheck.judging import slow  # noqa: PLC0415
@@ -191,12 +198,24 @@ def judge_together(seen: Mapping[str, Seen], intents: Mapping[str, Intent]) -> S
     return [*out, *slow.judge(parts, intents)]
 
 
-def _nothing(nodes: Sequence[str], first: Part, *, named: bool) -> Verdict:
+def _nothing(seen: Mapping[str, Seen], parts: Parts) -> list[Verdict]:
     """Return the verdict on all nodes; where one is named as the cause, nothing is known of the others."""
+    from ddlcheck.judging import pairs  # noqa: PLC0415
+
+    nodes = list(parts)
+    first = parts[nodes[0]]
     failure = first["failure"] or {"cause": "no pair was measured", "remedy": "inspect", "text": ""}
-    return Verdict(
-        Status.UNKNOWN if named else Status.FAIL,
-        f"no pair could be measured: {failure.get('text') or 'no output'}"[:300],
-        promised="MPI between every pair", cause=str(failure["cause"]), remedy=str(failure["remedy"]), nodes=nodes,
-        evidence={"failure": failure, "talk": str(first.get("talk", ""))[-2000:], "command": first.get("command", [])},
-    )  # fmt: skip
+    evidence = {"failure": failure, "talk": str(first.get("talk", ""))[-2000:], "command": first.get("command", [])}
+    said = f"no pair could be measured: {failure.get('text') or 'no output'}"[:300]
+    gone = [_gone(part) for part in parts.values()]
+    named = any(v is not None and v.status is Status.FAIL for v in gone) or any(_no_room(one) for one in seen.values())
+    if not named and failure["remedy"] in ("inspect", "interfaces") and (same := pairs.shared(parts)):
+        for verdict in same:
+            verdict.seen, verdict.evidence = f"{verdict.seen}; {said}", {**verdict.evidence, **evidence}
+        return same
+    return [
+        Verdict(
+            Status.UNKNOWN if named else Status.FAIL, said, promised="MPI between every pair",
+            cause=str(failure["cause"]), remedy=str(failure["remedy"]), nodes=nodes, evidence=evidence,
+        )
+    ]  # fmt: skip

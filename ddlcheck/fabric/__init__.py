@@ -34,7 +34,8 @@ class Measurement:
     ``pairs``: ``{"a", "b", "rail", "round", "pass", "lat": [{"size", "n", "median", "p99", "min"}], "bw":
     [{"size", "ab", "ba", "both"}], "bad", "at", "via": [device of a, of b]}``; microseconds for half a round
     trip, MB/s (10^6 bytes), ``both`` the sum of both directions. ``ranks``: ``{node: {"host", "memlock_soft",
-    "memlock_hard", "mpi", "stack", "links": {device: its rate file}, "addresses"}}``.
+    "memlock_hard", "mpi", "stack", "links": {device: its rate file}, "addresses": {interface: IPv4}}}``.
+    ``interfaces``: what MPI was told to use, by name or as networks; empty where the choice was its own.
     ``counters``: ``{node: {phase: {"payload", "moved": {device: [sent, received]}}}}``.
     ``device``: ``{node: {"state", "peer", "why", …}}`` of the exchange of device buffers, where it was asked for.
     ``unstarted``: nodes on which a daemon does not start even alone, ``{node: {"cause", "remedy", "text"}}``.
@@ -44,6 +45,7 @@ class Measurement:
 
     def __init__(self, nodes: Sequence[str]) -> None:
         self.nodes = list(nodes)
+        self.interfaces: list[str] = []
         self.pairs: list[dict[str, Any]] = []
         self.ranks: dict[str, dict[str, Any]] = {}
         self.counters: dict[str, dict[str, Any]] = {}
@@ -72,6 +74,9 @@ class Measurement:
         A pair stands with its first node, what concerns the launch with every node (the launcher's talk with
         the first only, for it can be long).
         """
+        from ddlcheck.fabric import twins  # noqa: PLC0415 - who only reads a saved part needs no addresses
+
+        shared = twins.by_node(twins.find(self), self.nodes)
         common = {
             "nodes": len(self.nodes), "mpi": self.mpi, "rounds": self.rounds, "failure": self.failure,
             "seconds": round(self.seconds, 3),
@@ -90,6 +95,7 @@ class Measurement:
                 "pairs": mine[node],
                 "hung": hung[node],
                 "silent": node in self.silent,
+                "twins": shared[node],
                 "unstarted": self.unstarted.get(node),
                 "device": self.device.get(node, {}),
                 "library": self.libraries.get(node, ""),

@@ -112,12 +112,12 @@ class Names:
         return [*self.collector.events["hang"], *stuck]
 
     def _held(self) -> set[int]:
-        """Return ranks that were stopped: their partner polled for an answer, and they had no processor at all.
+        """Return ranks that were stopped: they say so, or their partner polled and they had no processor at all.
 
         A stopped rank has its last word all the same, when its daemon lets it go on to end it.
         """
+        out = {e["rank"] for e in self.collector.events["stuck"] if e["how"] == "held"}
         late = {e["rank"]: e for e in self.collector.events["stuck"] if e["how"] == "late" and "cpu" in e}
-        out = set()
         for rank, event in late.items():
             other = late.get(event["b"] if rank == event["a"] else event["a"])
             if other is not None and other is not event and _STILL * max(event["cpu"], 10) < other["cpu"]:

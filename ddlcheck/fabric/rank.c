@@ -119,7 +119,8 @@ static void clean(char *text) { /* what a file holds may end up in JSON */
 /* ---- deadlines ---- */
 /* What was under way, once. `how`: "late" after our own alarm, "quit" when the MPI library ended the process,
  * "crash" when it touched memory that is not the processor's (device buffers), "told" on SIGTERM, which names
- * nobody: somebody else's pair broke the run. */
+ * nobody: somebody else's pair broke the run; "held" on SIGTERM when a rank that polls had not done so for long:
+ * it was stopped, and its daemon let it go on to end it. */
 static void last_word(const char *how, size_t n) {
   if (underway_n) {
     (void)!write(1, underway, underway_n); /* two pieces of one line; nothing else of ours can come between */
@@ -133,6 +134,19 @@ static double cpu(void) {
   return t.tv_sec + t.tv_nsec * 1e-9;
 }
 static double armed_cpu = 0;
+/* When this rank was last seen to turn in a loop that waits without blocking, 0 while a pair is timed; and when it
+ * went on after it had stood still. A daemon that ends a stopped rank lets it go on first: by then it turns again. */
+static volatile double polled = 0, went_on = 0;
+static double turn(void) {
+  double t = now();
+  if (polled > 0 && t - polled > opt.patience / 2) went_on = t;
+  if (polled > 0) polled = t;
+  return t;
+}
+static int was_held(void) {
+  double t = turn();
+  return went_on > 0 && t - went_on < opt.patience;
+}
 static void on_signal(int signal) {
   if (signal == SIGALRM) { /* and how much of a processor it had meanwhile: who polls has some, who was stopped none */
     char text[40] = "late\",\"cpu\":";
@@ -144,6 +158,7 @@ static void on_signal(int signal) {
     last_word(text, n);
   }
   else if (signal == SIGSEGV || signal == SIGBUS) last_word("crash\"}\n", 8);
+  else if (was_held()) last_word("held\"}\n", 7);
   else last_word("told\"}\n", 7);
   syscall(SYS_exit_group, signal == SIGALRM ? 75 : 128 + signal);
 }
@@ -170,13 +185,13 @@ static void doing(const char *what, int round, int a, int b) {
 }
 /* Wait for requests without blocking; 0 when late. Sleeps after a while: others may share the core. */
 static int wait_for(int n, MPI_Request *requests, double seconds) {
-  double start = now();
+  double start = turn();
   for (long spin = 0;; spin++) {
     int done = 0;
     MPI_Testall(n, requests, &done, MPI_STATUSES_IGNORE);
-    if (done) return 1;
+    if (done) return turn(), 1;
     if (spin % 64 == 63) {
-      double waited = now() - start;
+      double waited = turn() - start;
       if (waited > seconds) return 0;
       if (waited > 0.002) usleep(waited > 0.1 ? 500 : 50);
       else sched_yield();
@@ -742,7 +757,9 @@ static void tell(int what, int k) {
   memcpy(o->dead, dead, (size + 7) / 8);
   for (int r = 0; r < size; r++)
     if (r != rank && !is_dead(r)) MPI_Isend(o, order_bytes, MPI_BYTE, r, TAG_HUB, MPI_COMM_WORLD, &outgoing[n++]);
+  doing("hub", k, rank, rank);
   wait_for(n, outgoing, opt.patience);
+  underway_n = 0;
 }
 static void expect(int r) {
   MPI_Irecv(&reports[r], sizeof(report), MPI_BYTE, r, TAG_ARRIVE, MPI_COMM_WORLD, &arrivals[r]);
@@ -764,6 +781,7 @@ static void collect(const report *own, int k) {
   print_report(own, rank);
   if (own->status != IDLE) due[own->partner] = now() + (own->status == HUNG ? 3 : opt.patience);
   if (own->status == HUNG) dirty = 1;
+  doing("hub", k, rank, rank); /* told to end, the hub says that it was there: it is not it that hangs */
   while (missing) {
     int moved = 0;
     for (int r = 0; r < size; r++) {
@@ -779,7 +797,7 @@ static void collect(const report *own, int k) {
         due[p->partner] = now() + (p->status == HUNG ? 3 : opt.patience);
     }
     if (moved || !missing) continue;
-    double t = now();
+    double t = turn();
     for (int r = 0; r < size; r++) {
       if (r == rank || is_dead(r) || arrivals[r] == MPI_REQUEST_NULL || t < due[r]) continue;
       dead[r / 8] |= 1 << (r % 8), missing--, dirty = 1;
@@ -788,6 +806,7 @@ static void collect(const report *own, int k) {
     if (t - start > 0.002) usleep(100);
     else sched_yield();
   }
+  underway_n = 0;
   free(due);
   for (int r = 0; r < size; r++)
     if (r != rank && !is_dead(r)) expect(r);
@@ -845,7 +864,9 @@ static void run(void) {
     if (other >= 0) {
       int peer = other * opt.per_node + rail;
       own.partner = peer;
+      polled = 0;
       if (!is_dead(peer)) own.status = pair(round, peer, own.text, sizeof own.text);
+      polled = now();
       if (own.status == HUNG) dirty = 1, take_slots();
     }
     if (hub) {
@@ -957,6 +978,7 @@ int main(int argc, char **argv) {
   /* The library installs its own handlers, and prints a stack trace where one line is wanted. */
   signal(SIGALRM, on_signal), signal(SIGTERM, on_signal);
   underway_n = 0;
+  polled = now();
   arm(opt.life);
   if (opt.cuda) signal(SIGSEGV, on_signal), signal(SIGBUS, on_signal);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -9,7 +9,7 @@ from collections import Counter
 from importlib import resources
 
 from ddlcheck.errors import NodeError
-from ddlcheck.fabric import Measurement, device, mpirun, rounds
+from ddlcheck.fabric import Measurement, device, mpirun, rounds, twins
 from ddlcheck.fabric.alone import unstarted
 from ddlcheck.fabric.causes import classify
 from ddlcheck.fabric.files import Files
@@ -50,6 +50,7 @@ def measure(
     """
     started = time.monotonic()
     out = Measurement(list(hosts))
+    out.interfaces = list(options.interfaces)
     files = Files(head)
     try:
         _Run(files, hosts, options, out, progress).run(suspects)
@@ -202,7 +203,7 @@ class _Run:
             self.out.failure = {}
             alive = [node for node in self.nodes if node not in lost | self._stubborn()]
             progress_made = len(left) < len(todo) or len(alive) < len(self.nodes)
-            if not left or not progress_made or time.monotonic() > self.end:
+            if not left or not progress_made or (launch and self._in_vain()) or time.monotonic() > self.end:
                 if left and collector.rc != 0:
                     self._fail(collector)
                 return
@@ -211,6 +212,10 @@ class _Run:
             todo, self.nodes = left, alive
             broken = {node for pair in self.out.hung for node in (pair["a"], pair["b"])}
             hub = next((i for i, node in enumerate(alive) if node not in broken), 0) * self.options.per_node
+
+    def _in_vain(self) -> bool:
+        """Whether no launch will do better, for everybody offers an address of everybody and no pair got on."""
+        return not self.out.pairs and any(len(where) == len(self.hosts) for where in twins.find(self.out).values())
 
     def _stubborn(self) -> set[str]:
         """Return nodes that hung with two and worked with none: they would cost every launch that is left."""

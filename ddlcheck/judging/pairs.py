@@ -8,7 +8,7 @@ from ddlcheck.verdict import Status, Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Any
 
     Parts = Mapping[str, Mapping[str, Any]]
@@ -34,19 +34,40 @@ def twins(parts: Parts) -> Iterator[Verdict]:
             )  # fmt: skip
 
 
-def hung(parts: Parts) -> Iterator[Verdict]:
-    """Pairs that did not get on, and why: an address that several nodes offer, or else what their pairs show."""
-    found = list(_hung(parts))
-    if found and (address := next(_offered(parts), None)):
-        yield address
-        found = [verdict for verdict in found if not set(verdict.nodes) <= set(address.nodes)]
-    yield from found
+def shared(parts: Parts) -> list[Verdict]:
+    """Judge addresses that several nodes offer, where something went wrong with a node that bears one.
+
+    Nothing was measured between two of its bearers (`ddlcheck.fabric.twins`): a peer that connects to such an
+    address reaches itself, and what it looks like is a pair, a node or a whole launch that hangs.
+    """
+    by: dict[str, dict[str, str]] = {}
+    for node, part in parts.items():
+        for address, interface in (part.get("twins") or {}).items():
+            by.setdefault(str(address), {})[node] = str(interface)
+    hung = {node for part in parts.values() for pair in part["hung"] for node in (pair["a"], pair["b"])}
+    bad = {node for node, part in parts.items() if part["silent"] or part["failure"] or node in hung}
+    return [
+        Verdict(
+            Status.FAIL, f"{address} of {' and '.join(dict.fromkeys(where.values()))} lives on {len(where)} nodes",
+            promised="an address of its own", nodes=where, remedy="interfaces",
+            cause="MPI may offer it, and it leads a peer to itself: name the interface to use",
+            evidence={"address": address, "interfaces": where},
+        )
+        for address, where in by.items()
+        if len(where) > 1 and bad & set(where)
+    ]  # fmt: skip
 
 
-def _hung(parts: Parts) -> Iterator[Verdict]:
-    """Judge by pairs alone: a node that gets on with nobody is named instead of its pairs."""
+def hung(parts: Parts, *, besides: Sequence[Collection[str]] = ()) -> Iterator[Verdict]:
+    """Judge pairs that did not get on: a node that gets on with nobody is named instead of its pairs.
+
+    ``besides``: nodes that share an address; what happens among them needs no other explanation.
+    """
     silent = {node for node, part in parts.items() if part["silent"]}  # judged by themselves
-    pairs = [p for part in parts.values() for p in part["hung"] if p["a"] not in silent and p["b"] not in silent]
+    pairs = [
+        p for part in parts.values() for p in part["hung"]
+        if p["a"] not in silent and p["b"] not in silent and not _within(p["a"], p["b"], besides)
+    ]  # fmt: skip
     partners: dict[str, set[str]] = {}
     for pair in pairs:
         partners.setdefault(pair["a"], set()).add(pair["b"])
@@ -69,6 +90,10 @@ def _hung(parts: Parts) -> Iterator[Verdict]:
                 nodes=(pair["a"], pair["b"]), remedy="inspect", evidence={"hung": [pair]},
                 cause=_why(pair, {pair["a"], pair["b"]} <= worked),
             )  # fmt: skip
+
+
+def _within(a: str, b: str, groups: Sequence[Collection[str]]) -> bool:
+    return any(a in group and b in group for group in groups)
 
 
 def _worked(parts: Parts) -> set[str]:
@@ -117,22 +142,6 @@ def names(parts: Parts) -> Iterator[Verdict]:
             )  # fmt: skip
 
 
-def _offered(parts: Parts) -> Iterator[Verdict]:
-    """Look for an address that several nodes offer: a peer that connects to it reaches itself."""
-    by: dict[str, dict[str, str]] = {}
-    for node, part in parts.items():
-        for interface, address in ((part["rank"] or {}).get("addresses") or {}).items():
-            by.setdefault(str(address), {})[node] = str(interface)
-    for address, where in by.items():
-        if len(where) > 1:
-            interface = next(iter(where.values()))
-            yield Verdict(
-                Status.FAIL, f"{address} of {interface} lives on {len(where)} nodes", promised="an address of its own",
-                nodes=where, remedy="interfaces", evidence={"address": address, "interfaces": where},
-                cause=f"MPI may offer {interface}, whose address leads a peer to itself: name the interface to use",
-            )  # fmt: skip
-
-
 def wrong(parts: Parts) -> Iterator[Verdict]:
     """Judge contents: every message was compared with what had been sent."""
     for part in parts.values():
@@ -146,8 +155,8 @@ def wrong(parts: Parts) -> Iterator[Verdict]:
                 )  # fmt: skip
 
 
-def missing(parts: Parts) -> Iterator[Verdict]:
-    """Judge pairs of which nothing is known, where all were to be measured."""
+def missing(parts: Parts, *, besides: Sequence[Collection[str]] = ()) -> Iterator[Verdict]:
+    """Judge pairs of which nothing is known, where all were to be measured; ``besides`` as in `hung`."""
     rounds = next(iter(parts.values())).get("rounds", {})
     if rounds.get("planned") != rounds.get("of"):
         return
@@ -159,7 +168,10 @@ def missing(parts: Parts) -> Iterator[Verdict]:
         n for n, part in parts.items()
         if part["rank"] and not part["silent"] and not part["unstarted"] and n not in dead
     ]  # fmt: skip
-    pairs = [(a, b) for i, a in enumerate(asked) for b in asked[i + 1 :] if frozenset((a, b)) not in known]
+    pairs = [
+        (a, b) for i, a in enumerate(asked) for b in asked[i + 1 :]
+        if frozenset((a, b)) not in known and not _within(a, b, besides)
+    ]  # fmt: skip
     if pairs:
         yield Verdict(
             Status.UNKNOWN, f"{len(pairs)} pairs were not measured, {pairs[0][0]} and {pairs[0][1]} among them",

@@ -244,14 +244,87 @@ def test_two_machines_of_one_name_are_named_and_so_is_another_mpi():
     assert [v.nodes for v in failures(judged(found)[1])] == [("n3",)], "it also explains why nothing was measured"
 
 
-def test_an_address_that_every_node_offers_explains_why_all_hang():
-    hung = [{"a": "n1", "b": n, "during": "hub", "by": [n]} for n in ("n2", "n3", "n4")]
-    found = measured(hung=hung, pairs=[])
+def hang(a, b, during="hub"):
+    return {"a": a, "b": b, "during": during, "by": [b]}
+
+
+def bridged(found, *nodes):
+    """Give nodes (all of them) a docker0, and take away what was measured between two of these."""
+    nodes = nodes or found.nodes
     for node, facts in found.ranks.items():
-        facts["addresses"] = {"eth0": f"10.0.0.{node[1]}", "docker0": "172.17.0.1"}
+        bridge = {"docker0": "172.17.0.1"} if node in nodes else {}
+        facts["addresses"] = {"eth0": f"10.0.0.{node[1:]}", **bridge}
+    found.pairs = [p for p in found.pairs if not {p["a"], p["b"]} <= set(nodes)]
+    return found
+
+
+def test_an_address_that_every_node_offers_explains_why_all_hang():
+    found = bridged(measured(hung=[hang("n1", n) for n in ("n2", "n3", "n4")]))
     (bad,) = failures(judged(found)[1])
     assert bad.seen == "172.17.0.1 of docker0 lives on 4 nodes"
     assert bad.remedy == "interfaces"
+
+
+FAILED = {"cause": "the launch did not end in time (the launch failed)", "remedy": "inspect", "text": "words"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"silent": ["n1", "n2"]}, {"failure": FAILED}, {"silent": ["n1"], "failure": FAILED}]
+)
+def test_an_address_that_every_node_offers_explains_silence_and_a_launch_that_hangs(change):
+    own, together = judged(bridged(measured(**change)))
+    (bad,) = failures(together)
+    assert bad.evidence["address"] == "172.17.0.1"
+    assert bad.nodes == ("n1", "n2", "n3", "n4")
+    assert not failures(own.values()), "what hung is no sick node"
+    assert {own[n].status for n in change.get("silent", ())} <= {Status.UNKNOWN}
+    assert ("words" in bad.seen) == ("failure" in change)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"cause": "the ranks may not lock enough memory for RDMA", "remedy": "memlock", "text": "x"},
+        {"cause": "the nodes run different versions of MPI", "remedy": "openmpi", "text": "x"},
+    ],
+)
+def test_an_address_that_every_node_offers_does_not_hide_a_cause_that_is_known(failure):
+    (bad,) = failures(judged(bridged(measured(failure=failure)))[1])
+    assert bad.cause == failure["cause"]
+
+
+def test_an_address_is_not_to_blame_where_pairs_of_its_nodes_got_on():
+    found = measured(hung=[hang("n2", "n3", "handshake")])
+    pairs = [p for p in found.pairs if {p["a"], p["b"]} != {"n2", "n3"}]
+    bridged(found).pairs = pairs
+    (bad,) = failures(judged(found)[1])
+    assert bad.nodes == ("n2", "n3")
+    assert "firewall" in bad.cause
+    found.hung, found.silent = [], ["n4"]
+    found.pairs = [p for p in pairs if p["b"] != "n4"]
+    own, together = judged(found)
+    assert own["n4"].status is Status.FAIL
+    assert not failures(together)
+
+
+def test_an_address_that_mpi_is_told_to_keep_off_is_not_to_blame():
+    found = bridged(measured(hung=[hang("n1", n) for n in ("n2", "n3", "n4")]))
+    for told in (["eth0"], ["10.0.0.0/24"], ["10.0.0.0/24", "nonsense/x"]):
+        found.interfaces = told
+        assert not [v for v in failures(judged(found)[1]) if "172" in v.seen]
+    for told in (["docker0"], ["eth0", "172.16.0.0/12"]):
+        found.interfaces = told
+        assert [v.evidence["address"] for v in failures(judged(found)[1])] == ["172.17.0.1"]
+
+
+def test_an_address_of_some_nodes_explains_nothing_of_the_others():
+    found = bridged(measured(hung=[hang("n1", "n2"), hang("n2", "n3"), hang("n2", "n4")]), "n1", "n2")
+    found.pairs = [p for p in found.pairs if "n2" not in (p["a"], p["b"])]
+    first, second = failures(judged(found)[1])
+    assert first.nodes == ("n1", "n2")
+    assert first.evidence["address"] == "172.17.0.1"
+    assert second.nodes == ("n2",)
+    assert second.evidence["hung"] == ["n3", "n4"]
 
 
 def test_an_address_on_several_nodes_is_no_finding_where_nothing_hangs():

@@ -60,8 +60,9 @@ def left_over(nodes):
     return [pid for name in nodes.names for pid in nodes.pids(name)]
 
 
-def met(found):
-    return {frozenset((p["a"], p["b"])) for p in found.pairs}
+def met(found, number=None):
+    """Return the pairs that were measured (in that pass: on a busy machine something may look slow, and is again)."""
+    return {frozenset((p["a"], p["b"])) for p in found.pairs if number in (None, p["pass"])}
 
 
 def test_every_pair_is_measured_by_node_name_and_nothing_is_left_running(clean):
@@ -91,8 +92,9 @@ def test_a_node_that_is_slow_in_what_it_sends_is_named(clean):
     culprits = [
         c for c in outliers.find(matrix.from_pairs(found.nodes, found.pairs)).culprits if c.metric == "bandwidth"
     ]
-    assert [(c.kind, c.nodes) for c in culprits] == [("send", ("node2",))]
-    assert culprits[0].ratio < 0.3
+    # A machine that does other work may slow something else down as well, but not to a third.
+    (found_slow,) = [c for c in culprits if c.ratio < 0.3]
+    assert (found_slow.kind, found_slow.nodes) == ("send", ("node2",))
     assert any(p["pass"] == 2 for p in found.pairs)
 
 
@@ -115,11 +117,11 @@ def test_a_node_that_stops_in_the_middle_is_named_and_the_others_are_measured(cl
 
 
 class Killing(LocalHead):
-    """Kills what runs a program on a node, once, when a line holds the mark."""
+    """Kills (or stops) what runs a program on a node, once, when a line holds the mark."""
 
-    def __init__(self, nodes, node, program, mark, **more):
-        super().__init__(prefix=nodes.enter(nodes.names[0]), **more)
-        self.nodes, self.node, self.program, self.mark = nodes, node, program, mark
+    def __init__(self, nodes, node, program, mark, sign=signal.SIGKILL):
+        super().__init__(prefix=nodes.enter(nodes.names[0]))
+        self.nodes, self.node, self.program, self.mark, self.sign = nodes, node, program, mark, sign
         self.killed = []
 
     def stream(self, argv, **more):
@@ -128,7 +130,7 @@ class Killing(LocalHead):
                 for pid in self.nodes.pids(self.node):
                     with contextlib.suppress(OSError):
                         if Path(f"/proc/{pid}/comm").read_text().startswith(self.program):
-                            os.kill(pid, signal.SIGKILL)
+                            os.kill(pid, self.sign)
                             self.killed.append(pid)
             yield line
 
@@ -157,6 +159,16 @@ def test_a_rank_that_is_killed_in_the_middle_is_named_and_all_pairs_are_measured
     ((nodes, said),) = judged(found)
     assert nodes == ("node2",)
     assert "signal 9" in said
+
+
+def test_a_hub_that_is_stopped_is_named_though_its_daemon_lets_it_go_on_to_end_it(clean):
+    head = Killing(clean, "ft1", "rank-", '"t":"rank","rank":0', signal.SIGSTOP)
+    found = run(clean, head=head)
+    assert head.killed
+    assert {frozenset(("node2", "node3")), frozenset(("node2", "node4")), frozenset(("node3", "node4"))} <= met(found)
+    ((nodes, said),) = judged(found)
+    assert nodes == ("node1",)
+    assert "hung in the middle" in said
 
 
 def test_nothing_is_left_when_the_launcher_is_killed(clean):
@@ -190,21 +202,30 @@ def test_a_node_with_another_mpi_is_named(clean):
     assert "different versions of MPI" in said
 
 
-@pytest.mark.xfail(reason="a known defect: some nodes are said to hang, and the bridge is not named", strict=False)
+def bridge(nodes, *names):
+    script = "ip link add docker0 type bridge && ip addr add 172.17.0.1/16 dev docker0 && ip link set docker0 up"
+    for name in names:
+        nodes.run(name, "sh", "-c", script)
+
+
 def test_a_bridge_with_the_same_address_on_every_node_is_named_where_it_is_offered(clean):
-    for name in clean.names:
-        script = ("ip link add docker0 type bridge && ip link add vd0 type veth peer name vd1 && ip link set vd0 master docker0 up"
-                  " && ip link set vd1 up && ip addr add 172.17.0.1/16 dev docker0 && ip link set docker0 up")  # fmt: skip
-        clean.run(name, "sh", "-c", script)
-    try:
-        ((nodes, said),) = judged(run(clean))
-        assert nodes == ("node1", "node2", "node3", "node4")
-        assert "172.17.0.1 of docker0" in said
-        # Told which interface to use, MPI works.
-        assert len(met(run(clean, interfaces=["eth0"]))) == 6
-    finally:
-        for name in clean.names:
-            subprocess.run([*clean.enter(name), "ip", "link", "del", "vd0"], check=False, capture_output=True)
+    bridge(clean, *clean.names)
+    ((nodes, said),) = judged(run(clean))
+    assert nodes == ("node1", "node2", "node3", "node4")
+    assert "172.17.0.1 of docker0" in said
+    # Told which interface to use, MPI works.
+    found = run(clean, interfaces=["eth0"])
+    assert len(met(found)) == 6
+    assert judged(found) == []
+
+
+def test_a_bridge_with_the_same_address_on_some_nodes_is_said_of_these_and_the_others_are_measured(clean):
+    bridge(clean, "ft3", "ft4")
+    found = run(clean)
+    ((nodes, said),) = judged(found)
+    assert nodes == ("node3", "node4")
+    assert "172.17.0.1 of docker0" in said
+    assert len(met(found)) == 5
 
 
 def test_two_names_for_one_node_are_refused_or_noticed(clean):
@@ -240,13 +261,12 @@ def test_nothing_is_left_when_the_reader_goes_away(clean):
 def test_a_sample_of_rounds_is_said(clean):
     found = run(clean, pairs="sample:1")
     assert found.rounds == {"of": 3, "planned": 1, "done": 1}
-    assert len(met(found)) == 2
+    assert len(met(found, 1)) == 2
 
 
 def test_several_ranks_a_node_measure_their_rails(clean):
     found = run(clean, per_node=2, pairs="sample:1")
-    assert {p["rail"] for p in found.pairs} == {0, 1}
-    assert len(found.pairs) == 4
+    assert sorted(p["rail"] for p in found.pairs if p["pass"] == 1) == [0, 0, 1, 1]
     assert list(
         blame.judge(
             matrix.from_pairs(found.nodes, found.pairs), outliers.find(matrix.from_pairs(found.nodes, found.pairs))

@@ -135,3 +135,13 @@ def test_of_two_that_were_late_the_one_without_a_processor_was_stopped(first, se
     assert Names(["a", "b"], {"a": "a", "b": "b"}, 1, collector).add_to(out, 1) == lost
     assert set(out.silent) == lost
     assert bool(out.hung) == (not lost), "its pair is not to blame"
+
+
+@pytest.mark.parametrize(("how", "lost"), [("told", set()), ("held", {"a"}), (None, {"a"})])
+def test_a_hub_that_reached_nobody_is_lost_only_if_it_stood_still_or_said_nothing(how, lost):
+    collector, out = Collector(), Measurement(["a", "b"])
+    collector.feed(line({"t": "hang", "rank": 1, "r": -1, "a": 0, "b": 1, "during": "hub"}))
+    if how:
+        collector.feed(line({"t": "stuck", "rank": 0, "r": -1, "a": 0, "b": 0, "during": "hub", "how": how}))
+    assert Names(["a", "b"], {"a": "a", "b": "b"}, 1, collector).add_to(out, 1) == lost
+    assert [(pair["a"], pair["b"]) for pair in out.hung] == [("a", "b")]
