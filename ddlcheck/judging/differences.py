@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     #: Status, what was seen, cause, remedy.
     Said = tuple[Status, str, str, str]
 
+#: By kind: what one file is said to be, and what several are.
 _WORDS = {
-    "missing": "missing", "extra": "that do not belong there", "size": "of another size", "content": "with other bytes",
-    "unreadable": "that cannot be read", "owner": "of another owner",
-}  # fmt: skip
+    "missing": ("missing", "missing"),
+    "extra": ("that does not belong there", "that do not belong there"),
+    "size": ("of another size", "of another size"),
+    "content": ("with other bytes", "with other bytes"),
+    "unreadable": ("that cannot be read", "that cannot be read"),
+    "owner": ("of another owner", "of another owner"),
+}
 
 
 def judge(name: str, data: Mapping[str, Any], role: str) -> list[Said]:
@@ -29,11 +34,12 @@ def judge(name: str, data: Mapping[str, Any], role: str) -> list[Said]:
         looked, files, unproven, whole = (int(data[k]) for k in ("looked", "files", "unproven", "whole"))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise NotSeen(f"the comparison of {name} with its manifest has an unknown form") from None
+    if not all(first for _, _, first in found):
+        raise NotSeen(f"the comparison of {name} with its manifest names no file")
     if found:
-        seen = [f"{name}: {count} {'file' if count == 1 else 'files'} {_WORDS.get(kind, kind)}: {_list(first, count)}"
-                for kind, count, first in found]  # fmt: skip
-        worst = ", ".join(f"{count} {_WORDS.get(kind, kind)}" for kind, count, _ in found)
-        cause = f"the copy of {name} is not what its manifest says: files {worst} (first {found[0][2][0]})"
+        seen = [f"{name}: {_files(kind, count)}: {_list(first, count)}" for kind, count, first in found]
+        worst = ", ".join(f"{_files(kind, count)} (first {first[0]})" for kind, count, first in found)
+        cause = f"the copy of {name} is not what its manifest says: {worst}"
         return [(Status.FAIL, text, cause, role) for text in seen]
     if looked == 0 and files:
         raise NotSeen(f"no file of {name} could be looked at in time")
@@ -46,6 +52,11 @@ def judge(name: str, data: Mapping[str, Any], role: str) -> list[Said]:
         cause = f"{name} is too large for dataset_budget: raise it, or use {full}"
         out.append((Status.WARN, f"{name}: {looked} of {files} files looked at", cause, "inventory"))
     return out
+
+
+def _files(kind: str, count: int) -> str:
+    one, several = _WORDS.get(kind, (kind, kind))
+    return f"1 file {one}" if count == 1 else f"{count} files {several}"
 
 
 def _list(first: Sequence[str], count: int) -> str:

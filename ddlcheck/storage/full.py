@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ddlcheck import wants as W  # noqa: N812 - read as the vocabulary it is
@@ -27,11 +28,14 @@ def prove(
     """Answer the ``dataset`` wants of every node by reading all of their files.
 
     ``program`` is the source of roles/dataset/files/dataset.py. A data set whose node does not answer to the end is
-    not proven.
+    not proven. On an interrupt no node is waited for, nor begun: what runs there ends when our end of the line goes.
     """
+    stop = threading.Event()
 
     def one(node: str) -> dict[str, W.Answer] | NodeError:
         out = {}
+        if stop.is_set():
+            return NodeError("interrupted", "not asked: interrupted")
         try:
             for key, want in wanted[node].items():
                 argv = [*_PYTHON, program, "full", json.dumps(want["spec"])]
@@ -40,8 +44,15 @@ def prove(
             return exc
         return out
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(forks, len(wanted)))) as pool:
-        return dict(zip(wanted, pool.map(one, wanted), strict=True))
+    pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(forks, len(wanted))))
+    try:
+        out = dict(zip(wanted, pool.map(one, wanted), strict=True))
+    except BaseException:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return out
 
 
 def _one(node: str, lines: Iterable[str], progress: Progress) -> W.Answer:

@@ -80,6 +80,12 @@ def test_a_difference_says_how_many_and_the_first_five(kind, words):
     assert "a/0" in verdict.cause
 
 
+def test_one_file_is_said_as_one():
+    verdict = Site(entry()).put(differences={"extra": {"count": 1, "first": ["0/stray"]}}).judge()
+    assert verdict.seen == "digits: 1 file that does not belong there: 0/stray"
+    assert verdict.cause.endswith("not what its manifest says: 1 file that does not belong there (first 0/stray)")
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -129,7 +135,10 @@ def test_garbage_is_never_a_pass(garbage):
     assert site.judge().status in (Status.UNKNOWN, Status.FAIL)
 
 
-@pytest.mark.parametrize("differences", [None, 7, {"missing": 7}, {"missing": {"count": "x", "first": []}}])
+@pytest.mark.parametrize(
+    "differences",
+    [None, 7, {"missing": 7}, {"missing": {"count": "x", "first": []}}, {"size": {"count": 2, "first": []}}],
+)
 def test_a_comparison_of_another_form_is_never_a_pass(differences):
     assert Site(entry()).put(differences=differences).judge().status is Status.UNKNOWN
 
