@@ -258,10 +258,12 @@ def room(declared: Declared, probe: Mapping[str, Any], most: float) -> list[Prob
         size, free = _number(probe, total), _number(probe, left)
         used = 100.0 * (size - free) / size if size else 0.0
         full = bool(size) and free < least
+        why = ", it holds too many files" if what == "inodes" else ""
         if full or used >= most:
             status = Status.FAIL if full and "ro" not in declared.options else Status.WARN
             seen = f"{declared.path}: no {what} left" if full else f"{declared.path}: {used:.0f} % of its {what} in use"
-            out.append(Problem(status, seen, f"{declared.path} is full", "inspect", **{f"{what}_used_percent": used}))
+            cause = f"{declared.path} is full: no {what} left{why}" if full else f"{declared.path} is nearly full{why}"
+            out.append(Problem(status, seen, cause, "inspect", **{f"{what}_used_percent": used}))
     return out
 
 

@@ -445,9 +445,14 @@ _ALL = (
         _sh("mount -o remount,bind,ro,nosuid,nodev /srv/shared"), _sh(_REMOUNT), "nfs",
     ),
     Fault(
-        "nfs-full", "the shared file system is full", "nfs", r"is full",
+        "nfs-full", "the shared file system is full", "nfs", r"is full: no bytes left",
         _sh("head -c 1G /dev/zero > /export/shared/fill 2>/dev/null || :"), _sh("rm -f /export/shared/fill"),
         on="nodes",
+    ),
+    Fault(
+        "nfs-inodes", "the shared file system has room, but for no more files", "nfs", r"is full: no inodes left",
+        _sh("d=/export/shared/many; mkdir -p $d; cd $d; seq 1 20000 | xargs touch 2>/dev/null || :"),
+        _sh("rm -rf /export/shared/many"), on="nodes",
     ),
     Fault(
         "nfs-hung", "the file server does not answer any more", "nfs", r"/srv/shared is HUNG",
@@ -458,19 +463,22 @@ _ALL = (
         _fuse("stale"), _sh(_REMOUNT), "nfs",
     ),
     Fault(
-        "data-missing", "one file of the data set is gone", "dataset", r"1 missing \(first 0/07\.bin\)",
+        "data-missing", "one file of the data set is gone", "dataset", r"1 file missing \(first 0/07\.bin\)",
         _sh(f'rm "{_DIGIT}"'), _sh(":"), "dataset",
     ),
     Fault(
-        "data-flipped", "one byte of the data set was changed", "dataset", r"1 with other bytes \(first 0/07\.bin\)",
+        "data-flipped", "one byte of the data set was changed", "dataset",
+        r"1 file with other bytes \(first 0/07\.bin\)",
         _sh(f'printf "\\377" | dd of="{_DIGIT}" bs=1 seek=9 conv=notrunc status=none'), _sh(":"), "dataset",
     ),
     Fault(
         "data-extra", "a file is in the data set that does not belong there", "dataset",
-        r"1 that do not belong there \(first 0/stray\)", _sh("echo x > /data/digits/0/stray"), _sh(":"), "dataset",
+        r"1 file that does not belong there \(first 0/stray\)",
+        _sh("echo x > /data/digits/0/stray"), _sh(":"), "dataset",
     ),
     Fault(
-        "data-owner", "the data set belongs to somebody else", "dataset", r"1 of another owner \(first 0/07\.bin\)",
+        "data-owner", "the data set belongs to somebody else", "dataset",
+        r"1 file of another owner \(first 0/07\.bin\)",
         _sh(f'chown 4711 "{_DIGIT}"'), _sh(":"), "dataset",
     ),
     Fault(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Bytes of what the nodes share, as tmpfs takes them: memory, but only as much as is written.
-SHARED = "256m"
+SHARED = "size=256m,nr_inodes=16k"
 
 
 def up(name: str, nodes: int, say: Callable[[str], None], timeout: float = 120) -> Lab:
@@ -120,7 +120,7 @@ def _start(lab: Lab, tree: Path) -> None:
     lab.network.up(lab.size)
     lab.shared.mkdir()
     # Of its own size, so that it can be full without the host being so.
-    host.run(["mount", "-t", "tmpfs", "-o", f"size={SHARED},mode=1777", "lab-shared", lab.shared])
+    host.run(["mount", "-t", "tmpfs", "-o", f"{SHARED},mode=1777", "lab-shared", lab.shared])
     _make_dataset(lab)
     _serve_packages(lab)
     with ThreadPoolExecutor(4) as pool:

@@ -234,18 +234,18 @@ def test_the_device_of_the_directory_above_is_no_mount():
 
 
 @pytest.mark.parametrize(
-    ("changed", "status", "words"),
+    ("changed", "status", "words", "cause"),
     [
-        ({"available": 0}, Status.FAIL, "no bytes left"),
-        ({"files_free": 0}, Status.FAIL, "no inodes left"),
-        ({"available": 30000}, Status.WARN, "97 % of its bytes"),
-        ({"files_free": 10}, Status.WARN, "99 % of its inodes"),
-        ({"files": 0, "files_free": 0}, Status.PASS, ""),
+        ({"available": 0}, Status.FAIL, "no bytes left", "/data is full: no bytes left"),
+        ({"files_free": 0}, Status.FAIL, "no inodes left", "/data is full: no inodes left, it holds too many files"),
+        ({"available": 30000}, Status.WARN, "97 % of its bytes", "/data is nearly full"),
+        ({"files_free": 10}, Status.WARN, "99 % of its inodes", "/data is nearly full, it holds too many files"),
+        ({"files": 0, "files_free": 0}, Status.PASS, "", ""),
     ],
 )
-def test_a_full_mount_is_said(changed, status, words):
+def test_a_full_mount_is_said_and_of_what(changed, status, words, cause):
     verdict = Site().probe(**changed).judge()
-    assert (verdict.status, words in verdict.seen) == (status, True)
+    assert (verdict.status, words in verdict.seen, verdict.cause) == (status, True, cause)
 
 
 def test_a_low_read_ahead_is_a_warning_that_the_role_mends():
