@@ -28,11 +28,11 @@ def gone(pattern):
 
 
 def test_lines_come_as_they_are_written(head):
-    began = time.monotonic()
     lines = head.stream(["sh", "-c", "echo one; sleep 2; echo two"], deadline=20)
     assert next(lines) == "one"
-    assert time.monotonic() - began < 1.9
+    first = time.monotonic()  # how long it took to get there is the machine's business
     assert [line for line in lines if line] == ["two"]
+    assert time.monotonic() - first > 1.0
 
 
 def test_a_line_without_an_end_is_not_lost(head):
