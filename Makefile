@@ -56,7 +56,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --quiet --target=3.6- --no-tips ddlcheck/probes/agent.py ddlcheck/probes/quick.py ddlcheck/probes/storage.py ddlcheck/gates/hooks/pbs.py roles/dataset/files/dataset.py
+	$(BIN)/vermin --quiet --target=3.6- --no-tips ddlcheck/probes/agent.py ddlcheck/probes/quick.py ddlcheck/probes/children.py ddlcheck/probes/storage.py ddlcheck/probes/tokens.py ddlcheck/gates/hooks/pbs.py roles/dataset/files/*.py
 	$(BIN)/vermin --quiet --target=3.8- --no-tips $$($(BIN)/python -m ddlcheck.gates.payload)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
 

@@ -23,16 +23,18 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
+from ddlcheck.probes import parts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROGRAM = pathlib.Path(__file__).parents[1] / "roles" / "dataset" / "files" / "dataset.py"
+PROGRAM = parts.program("dataset")
 
 
 def program(verb: str, spec: dict) -> dict:
     """Run a verb as on a node; return what it says."""
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(PROGRAM), verb, json.dumps(spec)], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-S", "-c", PROGRAM, verb, json.dumps(spec)], capture_output=True, text=True, check=True
     )
     said = json.loads(done.stdout.splitlines()[-1])
     if "result" not in said or said["result"].get("differences"):

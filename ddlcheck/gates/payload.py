@@ -49,7 +49,8 @@ def modules() -> dict[str, bytes]:
             todo += _imported(here, found[name])
             todo += [folder / "__init__.py" for folder in path.parents if folder == here or here in folder.parents]
     for name in parts.programs():
-        found[f"ddlcheck/share/roles/{name}/files/{name}.py"] = parts.program(name).encode()
+        for file, text in parts.files(name).items():
+            found[f"ddlcheck/share/roles/{name}/files/{file}"] = text.encode()
     return dict(sorted(found.items()))
 
 

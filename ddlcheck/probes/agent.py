@@ -279,14 +279,20 @@ OPS = {
 
 #: Programs that an op runs in a process of its own, sent only when they are needed: {name: source}.
 PROGRAMS = {}  # type: dict[str, str]
+#: What each part defined: {name: its names}.
+PARTS = {}  # type: dict[str, dict[str, object]]
 
 
 def extend(parts, programs):
-    """Learn further ops: each part is the source of a module that defines ``OPS``, and may use us as ``AGENT``."""
+    """Learn further ops: each part is the source of a module that defines ``OPS``, and may use us as ``AGENT``.
+
+    They are learned by the alphabet, so one may use, when it is asked, what any of them defined.
+    """
     PROGRAMS.update(programs)
     for name, source in sorted(parts.items()):
         space = {"__name__": name, "AGENT": globals()}
         exec(compile(source, "ddlcheck-" + name, "exec"), space)  # noqa: S102 - it came the way we did
+        PARTS[name] = space
         OPS.update(space["OPS"])
 
 

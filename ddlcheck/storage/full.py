@@ -27,7 +27,7 @@ def prove(
 ) -> dict[str, dict[str, W.Answer] | NodeError]:  # fmt: skip
     """Answer the ``dataset`` wants of every node by reading all of their files.
 
-    ``program`` is the source of roles/dataset/files/dataset.py. A data set whose node does not answer to the end is
+    ``program`` is that of roles/dataset/files, as one text. A data set whose node does not answer to the end is
     not proven. On an interrupt no node is waited for, nor begun: what runs there ends when our end of the line goes.
     """
     stop = threading.Event()

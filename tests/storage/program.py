@@ -11,13 +11,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PROGRAM = Path(__file__).parents[2] / "roles" / "dataset" / "files" / "dataset.py"
+from ddlcheck.probes import parts
+
+PROGRAM = parts.program("dataset")
 
 
 def module() -> dict[str, Any]:
-    """Return the program's names, as the agent has them."""
+    """Return the program's names, as the agent has them, and those of its modules."""
     space: dict[str, Any] = {"__name__": "dataset"}
-    exec(compile(PROGRAM.read_text(), str(PROGRAM), "exec"), space)  # noqa: S102 - as the agent does
+    exec(compile(PROGRAM, "dataset.py", "exec"), space)  # noqa: S102 - as the agent does
+    for name in parts.files("dataset")["modules"].split():
+        space.update(vars(sys.modules[name]))
     return space
 
 
@@ -38,14 +42,19 @@ class Set:
         if not self.source.exists():
             fill(self.source, files, size)
         self.dest.parent.mkdir(exist_ok=True)
-        self.text = module()["make"](str(self.source))
-        self.digest = hashlib.sha256(self.text.encode()).hexdigest()
-        self.spec = {
-            "name": "set", "dest": str(self.dest), "digest": self.digest, "method": "copy", "source": str(self.source),
+        text = module()["make"](str(self.source))
+        self.spec: dict[str, Any] = {
+            "name": "set", "dest": str(self.dest), "method": "copy", "source": str(self.source),
             "checksum": "", "strip": 0, "index": 0, "count": 0, "owner": "", "budget": 2.0, "sample": 8, "walk": True,
             "full": False, **spec,
         }  # fmt: skip
-        self.manifest.write_text(self.text)
+        self.declare(text)
+
+    def declare(self, text: str) -> None:
+        """Hand out a manifest."""
+        self.text, self.digest = text, hashlib.sha256(text.encode()).hexdigest()
+        self.spec["digest"] = self.digest
+        self.manifest.write_text(text)
 
     @property
     def manifest(self) -> Path:
@@ -56,7 +65,7 @@ class Set:
         return sorted(str(p.relative_to(self.source)) for p in self.source.rglob("*") if p.is_file())
 
     def argv(self, verb: str, **changed: Any) -> list[str]:
-        return [sys.executable, "-I", "-S", "-c", PROGRAM.read_text(), verb, json.dumps({**self.spec, **changed})]
+        return [sys.executable, "-I", "-S", "-c", PROGRAM, verb, json.dumps({**self.spec, **changed})]
 
     def run(self, verb: str, **changed: Any) -> dict[str, Any]:
         """Return ``{"result": …}`` or ``{"error": …}``, as a node prints it last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -180,24 +182,109 @@ def test_two_stagings_of_one_set_do_not_meet(tmp_path: Path) -> None:
         assert "another staging" in it.run("stage")["error"]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(moments=st.lists(st.floats(0, 0.4), min_size=1, max_size=3))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(moments=st.lists(st.floats(0, 0.15), min_size=1, max_size=2))
 def test_staging_killed_at_any_moment_goes_on_and_is_never_seen_in_part(moments: list[float]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         it = Set(Path(folder), files=120, size=30000)
+        kept: dict[str, int] = {}
         for moment in moments:
             child = subprocess.Popen(it.argv("stage"), stdout=subprocess.DEVNULL, start_new_session=True)
+            # From when it is at work: Python itself may take longer to start than all of this.
+            end = time.monotonic() + 60
+            while child.poll() is None and not list(it.dest.parent.glob("*.part/*")) and time.monotonic() < end:
+                time.sleep(0.001)
             time.sleep(moment)
-            os.killpg(child.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait(60)
             if it.dest.is_symlink():
                 assert it.differences("full") == {}
             else:
                 assert not it.dest.exists()
+            part = next(it.dest.parent.glob("*.part"), it.dest)
+            now = {name: (part / name).stat().st_ino for name in it.names if (part / name).exists()}
+            # What was whole is not fetched again: the very same files are there.
+            assert {name: now.get(name) for name in kept} == kept
+            kept = now
         said = it.result("stage")
         assert said["files"] == 120
         assert it.differences("full") == {}
+        assert {name: (it.dest / name).stat().st_ino for name in kept} == kept
         assert not list(it.dest.parent.glob("*.part"))
+
+
+def test_too_little_room_is_said_of_a_whole_staging_before_a_byte_is_copied(tmp_path: Path) -> None:
+    it = Set(tmp_path)
+    lines = it.text.splitlines()
+    size = 1 << 60
+    text = f"ddlcheck-manifest 1 61 {int(lines[0].split()[3]) + size}\n" + "\n".join(
+        sorted([*lines[1:], f"{'0' * 64} {size} zz/huge"], key=lambda line: line.split(" ")[2])
+    )
+    it.declare(f"{text}\n")
+    assert "MiB left" in it.run("stage")["error"]
+    assert [p for p in it.dest.parent.rglob("*") if p.is_file() and p.suffix not in (".manifest", ".lock")] == []
+
+
+@pytest.mark.lab
+def test_too_few_inodes_are_said_before_a_byte_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=50", "few", str(tmp_path / "data")], check=True, timeout=60
+    )
+    try:
+        it = Set(tmp_path)
+        assert "inodes left, 60 are needed" in it.run("stage")["error"]
+        assert not list(it.dest.parent.rglob("*.bin"))
+    finally:
+        subprocess.run(["umount", str(tmp_path / "data")], check=True, timeout=60)
+
+
+def test_a_damaged_file_stays_until_a_proven_one_takes_its_place(whole: Set) -> None:
+    name = whole.names[4]
+    flip(whole.dest / name)
+    damaged = (whole.dest / name).read_bytes()
+    good = (whole.source / name).read_bytes()
+    flip(whole.source / name)
+    assert "could not be mended" in whole.run("stage")["error"]
+    assert (whole.dest / name).read_bytes() == damaged
+    (whole.source / name).write_bytes(good)
+    stop = threading.Event()
+    lost: list[str] = []
+
+    def reader() -> None:
+        while not stop.is_set():
+            try:
+                assert (whole.dest / name).read_bytes() in (damaged, good)
+            except (OSError, AssertionError) as exc:
+                lost.append(repr(exc))
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    try:
+        assert whole.result("stage")["mended"] == 1
+    finally:
+        stop.set()
+        thread.join(60)
+    assert lost == []
+    assert (whole.dest / name).read_bytes() == good
+    assert not list(whole.dest.parent.glob("*.mend"))
+
+
+def test_a_large_file_alone_is_seen_to_progress(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as f:
+        f.truncate(1 << 40)  # all of it a hole
+    space, read = module(), []
+
+    def progress(size: int) -> None:
+        read.append(size)
+        if len(read) == 2:
+            path.write_bytes(b"")  # whoever reads on finds its end
+        assert len(read) < 60
+
+    space["hash_all"](str(tmp_path), ["large"], lambda *_: None, progress, 1)
+    assert 0 < read[0] < read[1]
 
 
 # ---- what differs

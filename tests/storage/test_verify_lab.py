@@ -102,6 +102,7 @@ def of(verdicts: list[dict[str, Any]], node: str) -> dict[str, Any]:
 def test_every_difference_is_named_by_node_file_and_number_and_parts_are_the_whole(site: Site) -> None:
     copies = site.stage("copies")
     site.stage("parted", parted=True)
+    parts = site.stage("spoilt", parted=True)
     name = copies[0].names[7]
     (copies[1].dest / name).unlink()
     flip(copies[2].dest / name)
@@ -109,6 +110,10 @@ def test_every_difference_is_named_by_node_file_and_number_and_parts_are_the_who
     stamp.write_text(json.dumps({"ctime_ns": time.time_ns() + 10**12}))  # as a disk does it: no quick look would see it
     for number in range(7):
         (copies[3].dest / f"stray{number}").write_text("x")
+    one = min(parts[1].dest.rglob("*.bin"))
+    twin = parts[2].dest / one.relative_to(parts[1].dest)
+    twin.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(one, twin)
     status, verdicts, said = site.verify()
     assert status == 1, said
     told = name.replace(" ", "%20")
@@ -116,31 +121,22 @@ def test_every_difference_is_named_by_node_file_and_number_and_parts_are_the_who
     assert first["status"] == "PASS"
     assert first["evidence"]["copies"]["sampled"] == 60  # all were read
     assert (second["status"], second["seen"]) == ("FAIL", f"copies: 1 file missing: {told}")
-    assert (third["status"], third["seen"]) == ("FAIL", f"copies: 1 file with other bytes: {told}")
+    foreign = str(one.relative_to(parts[1].dest)).replace(" ", "%20")
+    assert third["status"] == "FAIL"
+    assert third["seen"] == (
+        f"copies: 1 file with other bytes: {told}; spoilt: 1 file that does not belong there: {foreign}"
+    )
     assert fourth["status"] == "FAIL"
     assert fourth["seen"].endswith("7 files that do not belong there: stray0, stray1, stray2, stray3, stray4, …")
-    (whole,) = [v for v in verdicts if "parts" in v["seen"]]
-    assert (whole["status"], whole["seen"]) == ("PASS", "parted: 60 files in 4 parts, none twice")
-    assert sorted(whole["nodes"]) == site.names
+    together = {v["seen"]: v for v in verdicts if "part" in v["seen"].partition(":")[2]}
+    whole = together.pop("parted: 60 files in 4 parts, none twice")
+    assert (whole["status"], sorted(whole["nodes"])) == ("PASS", site.names)
+    (spoilt,) = together.values()
+    assert (spoilt["status"], spoilt["nodes"]) == ("FAIL", ["minsky3"])
+    assert "the part of minsky3 is not as it should be" in spoilt["seen"]
     for node in site.names[1:]:
         assert node in said
     assert told in said
-
-
-def test_a_file_on_two_nodes_is_no_partition(site: Site) -> None:
-    parts = site.stage("spoilt", parted=True)
-    one = next(p for p in sorted(parts[1].dest.rglob("*.bin")))
-    twin = parts[2].dest / one.relative_to(parts[1].dest)
-    twin.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(one, twin)
-    status, verdicts, said = site.verify()
-    assert status == 1, said
-    bad = {(v["nodes"][0], v["seen"]) for v in verdicts if v["status"] == "FAIL"}
-    path = str(one.relative_to(parts[1].dest)).replace(" ", "%20")
-    assert bad == {
-        ("minsky3", f"spoilt: 1 file that does not belong there: {path}"),
-        ("minsky3", "spoilt: the part of minsky3 is not as it should be"),
-    }
 
 
 def test_progress_is_shown_and_an_interrupt_leaves_nothing_running_on_any_node(site: Site) -> None:
