@@ -1,11 +1,15 @@
 """The gate on one node: twelve checks, next to LBNL NHC's same twelve, on this machine in the same run.
 
-    DDLCHECK_NHC=/path/to/nhc python bench/node.py [--rounds 15] [--sleepers 2000] [--mounts 1000] [--busy 500]
+    DDLCHECK_NHC=/path/to/nhc python bench/node.py [--rounds 15] [--sleepers 2000] [--mounts 1000] [--cores 128]
+                         [--busy 500]
 
 Both look at: a mount and its options, its free space, its use, its free inodes, free space elsewhere, processors,
 memory, free memory, an interface, a service, a file's mode and owner, the limit of locked memory. Rounds are
 interleaved, and the ratio is taken round by round, because machines are noisy. Then once more with more processes,
-with more mounts, and with a cluster of 1,000 nodes in the intent file. ``--busy N`` starts N gates at once, as a busy
+with more mounts, with two sockets of ``--cores`` cores each, and with a cluster of 1,000 nodes in the intent file.
+The cores are of paper: /proc/cpuinfo and /sys/devices/system/cpu are bound over by files that say so, and both
+programs read them. That is in NHC's favour: bash reads line by line and seeks, which costs nothing in a file, whereas
+the kernel writes /proc/cpuinfo anew for each seek. ``--busy N`` starts N gates at once, as a busy
 prolog does, and says how they answered.
 
 NHC is not part of this tree: ``DDLCHECK_NHC`` names its script (its checks in ``scripts/`` beside it, or in
@@ -79,7 +83,7 @@ def intent(folder: pathlib.Path, nodes: int = 1) -> pathlib.Path:
     host, mine = socket.gethostname(), declared()
     others = {f"n{i}": {**mine, "hosts_file_address": f"10.0.{i // 256}.{i % 256}"} for i in range(1, nodes)}
     found = Intent(host, mine, {host: mine, **others})
-    path = folder / f"intent{nodes}.json"
+    path = folder / f"intent{nodes}-{mine['resources_threads']}.json"
     path.write_bytes(promised.make(found, checks.load(["memlock", "resources"]), int(time.time())))
     path.chmod(0o644)
     return path
@@ -121,6 +125,41 @@ def service(folder: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def processors(folder: pathlib.Path, cores: int) -> Iterator[int]:
+    """Have this machine say that it has two sockets of so many cores, two threads each; yield its cpuinfo's lines."""
+    count = 4 * cores
+    lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", maxsplit=1)[0].splitlines()
+    text, cpus = [], folder / "cpus"
+    for number in range(count):
+        # As Linux numbers them: the second threads come after all of the first ones.
+        socket_, core = number // cores % 2, number % cores
+        said = {"processor": number, "physical id": socket_, "core id": core, "cpu cores": cores, "siblings": 2 * cores}
+        for line in lines:
+            name = line.partition(":")[0].strip()
+            text.append(f"{name}\t: {said[name]}" if name in said else line)
+        text.append("")
+        place = cpus / f"cpu{number}" / "topology"
+        place.mkdir(parents=True)
+        first, twin = socket_ * cores, (socket_ + 2) * cores
+        package = f"{first}-{first + cores - 1},{twin}-{twin + cores - 1}\n"
+        pair = f"{first + core},{twin + core}\n"
+        for name, value in (("package_cpus_list", package), ("core_cpus_list", pair)):
+            (place / name).write_text(value)
+    (cpus / "online").write_text(f"0-{count - 1}\n")
+    (folder / "cpuinfo").write_text("\n".join(text) + "\n")
+    bound = ((folder / "cpuinfo", "/proc/cpuinfo"), (cpus, quick.CPUS))
+    for mine, its in bound:
+        subprocess.run(["mount", "--bind", str(mine), its], check=True)
+    try:
+        if quick.processors() != {"sockets": 2, "cores": 2 * cores, "threads": count}:
+            sys.exit(f"bench/node.py: {quick.processors()} is not what was made")
+        yield len(text)
+    finally:
+        for _, its in bound:
+            subprocess.run(["umount", its], check=True)
+
+
+@contextlib.contextmanager
 def sleepers(count: int) -> Iterator[None]:
     """Let so many processes sleep."""
     started = [os.posix_spawn("/bin/sleep", ["sleep", "100000"], {}) for _ in range(count)]
@@ -157,7 +196,7 @@ def measure(what: str, commands: Mapping[str, Sequence[str]], rounds: int) -> No
     ratio = ""
     if "NHC" in took:
         ratio = f"{statistics.median(g / n for g, n in zip(took['gate'], took['NHC'], strict=True)):8.3f}"
-    print(f"{what:34}" + "".join(f"{medians[name]:9.1f}" for name in took) + ratio)
+    print(f"{what:40}" + "".join(f"{medians[name]:9.1f}" for name in took) + ratio)
 
 
 def busy(launcher: pathlib.Path, path: pathlib.Path, count: int) -> None:
@@ -185,6 +224,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--sleepers", type=int, default=2000)
     parser.add_argument("--mounts", type=int, default=1000)
+    parser.add_argument("--cores", type=int, default=128)
     parser.add_argument("--busy", type=int, default=0)
     args = parser.parse_args()
     if os.geteuid():
@@ -208,7 +248,7 @@ def main() -> None:
         else:
             print("DDLCHECK_NHC names no NHC: the gate is measured alone")
         print(
-            f"{args.rounds} rounds, medians in ms{'':9}"
+            f"{args.rounds} rounds, medians in ms{'':15}"
             + "".join(f"{name:>9}" for name in commands)
             + ("   gate/NHC" if nhc else "")
         )
@@ -225,14 +265,19 @@ def main() -> None:
         finally:
             for number in range(args.mounts):
                 subprocess.run(["umount", str(folder / "m" / str(number))], check=True)
+        with processors(folder, args.cores) as lines:
+            many = {**commands, "gate": [*gate, str(intent(folder))]}
+            if nhc:
+                many["NHC"] = nhc_command(pathlib.Path(nhc), folder, "many.conf")
+            measure(f"2 x {args.cores} cores ({lines} lines of cpuinfo)", many, args.rounds)
         large = intent(folder, 1000)
         what = f"1,000 nodes in the intent ({large.stat().st_size >> 10} KiB)"
         measure(what, {**commands, "gate": [*gate, str(large)]}, args.rounds)
 
 
-def nhc_command(nhc: pathlib.Path, folder: pathlib.Path) -> list[str]:
+def nhc_command(nhc: pathlib.Path, folder: pathlib.Path, name: str = "nhc.conf") -> list[str]:
     """Return the words that run NHC's same twelve, and mark no node."""
-    conf = folder / "nhc.conf"
+    conf = folder / name
     conf.write_text(NHC_CHECKS.format(interface=INTERFACE, service=SERVICE, **quick.processors()))
     scripts = nhc.parent / "scripts"
     own = [f"INCDIR={scripts}", f"HELPERDIR={nhc.parent / 'helpers'}"] if scripts.is_dir() else []
