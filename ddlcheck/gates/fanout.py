@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import os
 import re
 import time
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ddlcheck import run as runner
 from ddlcheck.ddl.seen import MAX_BYTES, Seen, read
-from ddlcheck.errors import NodeError
+from ddlcheck.errors import NodeError, UsageError
 from ddlcheck.wants import Answer
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Nodes that are asked at once; from more of them on, a tree is used where there is one.
 WIDTH = 64
+#: Seconds in which ssh has to come through to a gateway or a node of the tree.
+CONNECT = 10.0
 #: Steps that are tried: a node that cannot be reached ends a step before the others have begun.
 _STEPS = 3
 _LABEL = re.compile(rb"^ *([0-9]+): ?")
@@ -183,10 +186,17 @@ def topology() -> str:
 
 
 def tree(names: Sequence[str], script: str, seconds: float) -> dict[str, Seen]:
-    """Ask over ClusterShell's tree, as this user's ssh reaches the nodes."""
+    """Ask over ClusterShell's tree, as this user's ssh reaches the nodes.
+
+    Raises:
+        UsageError: the site's description of the tree cannot be used from here.
+
+    """
     from ClusterShell.Event import EventHandler  # noqa: PLC0415 - slow, and rarely needed
     from ClusterShell.NodeSet import NodeSet  # noqa: PLC0415
+    from ClusterShell.Propagation import RouteResolvingError  # noqa: PLC0415
     from ClusterShell.Task import task_self  # noqa: PLC0415
+    from ClusterShell.Topology import TopologyError  # noqa: PLC0415
 
     heard: dict[str, list[bytes]] = {name: [] for name in names}
     ended: dict[str, int] = {}
@@ -205,14 +215,27 @@ def tree(names: Sequence[str], script: str, seconds: float) -> dict[str, Seen]:
             ended[str(node)] = rc
 
     task = task_self()
+    try:
+        task.load_topology(topology())
+    except TopologyError as error:
+        raise UsageError(
+            f"{topology()}: {error}; mend it, or name an --inventory, by which nodes are reached without a tree"
+        ) from None
+    task.router = None  # of an earlier question, with the gateways that were silent then
     task.set_default("stderr", True)  # noqa: FBT003 - ClusterShell's own form
     task.set_info("fanout", WIDTH)
-    task.set_info("connect_timeout", min(5.0, seconds))
+    task.set_info("connect_timeout", min(CONNECT, seconds))
     task.set_info("ssh_options", "-oBatchMode=yes -oStrictHostKeyChecking=yes -oLogLevel=ERROR")
-    worker = task.shell(_HOME, nodes=NodeSet.fromlist(list(names)), handler=Listener(), timeout=seconds, stdin=True)
-    worker.write(script.encode())
-    worker.set_write_eof()
-    task.run()
+    # Within the command: what is written to a worker is lost to the nodes that it reaches over another gateway than
+    # the first one, since that did not answer. Packed, because a word of a command line has 128 KiB at most.
+    packed = base64.b64encode(gzip.compress(script.encode())).decode()
+    command = f"echo {packed} | base64 -d | gzip -d | {_HOME}"
+    task.shell(command, nodes=NodeSet.fromlist(list(names)), handler=Listener(), timeout=seconds, stdin=False)
+    try:
+        task.run()
+    except (TopologyError, RouteResolvingError) as error:  # a gateway that refuses, or none that is left
+        task.abort()
+        wrong = {name: wrong.get(name) or f"ClusterShell's tree: {error}" for name in names}
     return {name: _heard(heard[name], ended.get(name), wrong.get(name, "")) for name in names}
 
 
@@ -223,7 +246,7 @@ def _heard(lines: Sequence[bytes], status: int | None, wrong: str) -> Seen:
     if seen.reached:
         return seen
     if status is None:
-        return Seen({}, "timeout", "no answer in time")
+        return Seen({}, "closed" if wrong else "timeout", wrong or "no answer in time")
     return Seen({}, classify(wrong) or "closed", wrong or f"ssh ended with {status}")
 
 
