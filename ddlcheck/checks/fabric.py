@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ddlcheck.checks import Seen
     from ddlcheck.intent import Intent
+    from ddlcheck.judging.carriers import Carrier
     from ddlcheck.wants import Wants
 
     Part = Mapping[str, Any]
@@ -88,9 +89,20 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
         Status.PASS, f"bytes moved over {carrier}" if carrier else "a rank ran", promised=_promised(declared),
         evidence=evidence, declared={"openmpi_transport": declared},
     )  # fmt: skip
+    _judge_carrier(verdict, carrier, seen, part)
+    return verdict
+
+
+def _judge_carrier(verdict: Verdict, carrier: Carrier | None, seen: Seen, part: Part) -> None:
+    """Hold what carried the bytes against the transport that was declared."""
+    from ddlcheck.judging import carriers  # noqa: PLC0415
+
+    declared = str(verdict.declared["openmpi_transport"])
     if carrier is None:
-        return verdict
-    if carrier.kind in (carriers.SHARED, carriers.LOOPBACK, carriers.UNSEEN):
+        if declared in (carriers.VERBS, carriers.TCP):
+            verdict.status, verdict.remedy = Status.UNKNOWN, "inspect"
+            verdict.cause = "too little was sent to tell what carried it: no exchange of a mebibyte was counted"
+    elif carrier.kind in (carriers.SHARED, carriers.LOOPBACK, carriers.UNSEEN):
         verdict.status, verdict.remedy = Status.UNKNOWN, "inspect"
         verdict.cause = "no network device counted the bytes: another node's name leads here, or it does not count"
     elif declared == carriers.VERBS and carrier.kind != carriers.VERBS:
@@ -102,7 +114,6 @@ def judge(seen: Seen, intent: Intent) -> Verdict:
     elif declared == carriers.TCP and carrier.kind != carriers.TCP:
         verdict.status, verdict.remedy = Status.FAIL, "inventory"
         verdict.cause = "tcp was declared, but the library chose another transport"
-    return verdict
 
 
 def _without_port(seen: Seen) -> Verdict | None:

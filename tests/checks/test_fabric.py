@@ -400,6 +400,17 @@ def test_the_counters_say_what_carried_the_bytes(shares, kind):
     assert on(shares, "any").evidence["carrier"] == kind
 
 
+@pytest.mark.parametrize("transport", ["verbs", "tcp"])
+def test_a_transport_that_was_declared_and_not_seen_is_unknown(transport):
+    # Counters that were lost on the way, or `--sizes 8`.
+    found = measured()
+    found.counters = {}
+    verdict = judged(found, files=ACTIVE, openmpi_transport=transport)[0]["n1"]
+    assert (verdict.status, verdict.evidence["carrier"]) == (Status.UNKNOWN, None)
+    assert "too little was sent to tell" in verdict.cause
+    assert judged(found)[0]["n1"].status is Status.PASS  # nothing was promised
+
+
 def test_verbs_that_was_verbs_passes():
     assert on(VERBS, "verbs", ACTIVE).status is Status.PASS
 

@@ -32,7 +32,8 @@ def test_bytes_move_over_the_verbs_device_and_its_counters_prove_it(bed: Bed, dd
     moved = [now - then for now, then in zip(sent(bed), before, strict=True)]
     assert said.status == 0, said.text
     for machine, packets in zip(bed.machines, moved, strict=True):
-        own = next(v for v in said.verdicts("fabric", machine.name) if v["evidence"].get("carrier"))
+        own = next((v for v in said.verdicts("fabric", machine.name) if v["evidence"].get("carrier")), None)
+        assert own, said.text
         assert (own["status"], own["evidence"]["carrier"]) == ("PASS", "verbs"), own
         assert own["evidence"]["device"].startswith("rxe0/1"), own
         assert own["declared"] == {"openmpi_transport": "verbs"}
