@@ -259,6 +259,26 @@ def test_a_job_goes_on_without_a_node_that_does_not_answer(slurm):
         slurm.on(slurm.head, f"rm -f {go} {go}.waits")
 
 
+def test_after_a_reboot_the_gate_is_in_force_before_slurmd_is(slurm):
+    """The unit's drop-in, the timer and the intent are on the disk; what the background tier knew is gone."""
+    name = slurm.names[1]
+    slurm.on(name, "touch /run/before; systemctl reboot")
+    # In one go: what is there at the moment when slurmd runs was there before it.
+    at_once = (
+        "[ ! -e /run/before ] || exit 1; until systemctl -q is-active slurmd; do sleep 0.1; done; ls /run/ddlcheck"
+    )
+    found: list[str] = []
+    slurm.wait(lambda: bool(found.append(slurm.on(name, at_once)) or found), "the node to boot, and slurmd to run")
+    assert "background.json" in found[0].split()
+    assert slurm.on(name, "systemctl is-active ddlcheck.timer") == "active"
+    # Its clock follows nobody yet, which may well drain it for a moment.
+    slurm.wait(lambda: "READY" in slurm.on(name, LAUNCHER), "the node to be ready after its boot")
+    rested(slurm)
+    slurm.on(name, LOW + "65536")
+    drained(slurm, name, "memlock", "slurmd.service runs with a limit older")
+    slurm.on(name, "systemctl restart slurmd")
+
+
 def test_the_health_check_is_done_well_before_slurm_ends_it(slurm):
     begun = time.monotonic()
     slurm.on(slurm.head, "/usr/local/lib/ddlcheck/slurm/healthcheck")
