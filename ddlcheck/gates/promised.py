@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from ddlcheck import __version__
@@ -79,7 +80,8 @@ def load(path: str, *, own: bool = True) -> Promised:
     try:
         data = files.read(path, MOST)
     except NotSeen as exc:
-        raise UsageError(str(exc)) from exc
+        hint = "" if os.path.lexists(path) else "; role health_gate writes it, `ddlcheck intent` makes one"
+        raise UsageError(f"{exc}{hint}") from exc
     made, rest = _frame(path, data)
     try:
         body = text.loads("{" + rest[1:].decode("ascii"))

@@ -51,6 +51,8 @@ def unseen(got: Answer, failed: Answer, user: str, node: str) -> Verdict | None:
         cause, remedy = f"there is no user {user} on {node}", "inventory"
     elif "account has expired" in failed.err + failed.text:
         cause = f"the account of {user} has expired on {node}"
+    elif "su: Authentication failure" in failed.err:
+        cause = f"only root can open a session of {user} without a password: ask as root"
     elif not cause and failed.rc in range(SSH_FAILED) and not (failed.why or failed.text.strip() or failed.err.strip()):
         cause = f"the session ended before the command: a profile of {user} exits"
     if not cause:

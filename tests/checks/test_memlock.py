@@ -260,6 +260,16 @@ def test_an_expired_account_is_unknown_with_that_cause():
     assert it.judge(NODE).cause == f"the account of ddl has expired on {NODE}"
 
 
+def test_who_may_not_become_the_job_user_is_told_so():
+    """Captured: `ddlcheck-node --now` of an ordinary user on Debian 12."""
+    it = cluster().put(NODE, "login", "", rc=1, err="Password: su: Authentication failure\n")
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.cause) == (
+        Status.UNKNOWN,
+        "only root can open a session of ddl without a password: ask as root",
+    )
+
+
 def test_a_session_older_than_the_files_is_to_be_opened_anew():
     verdict = session(cluster(), "64").put(NODE, "init", RAISE).judge(NODE)
     assert verdict.remedy == "reconnect"

@@ -100,9 +100,13 @@ def test_a_huge_file_is_not_read(kept, monkeypatch):
 
 
 def test_what_is_no_file_is_refused(place):
-    assert "No such file" in refused(str(place / "nothing"))
+    said = refused(str(place / "nothing"))
+    assert "No such file" in said
+    assert "role health_gate writes it" in said
     os.mkfifo(place / "pipe")
-    assert "no regular file" in refused(str(place / "pipe"))
+    said = refused(str(place / "pipe"))
+    assert "no regular file" in said
+    assert "health_gate" not in said
     assert "no regular file" in refused(str(place))
 
 
