@@ -64,9 +64,8 @@ def values(node: str, raw: Mapping[str, Any], template: Callable[..., Any]) -> d
             out[name] = template(value, known)
         except InventoryError as exc:
             raise InventoryError(f"{node}: {name}: {exc}") from exc
-    for role, options in _specs().items():
-        picked = {name: out[name] for name in options if name in out}
-        checked = json.loads(_validated(role, json.dumps(picked, sort_keys=True)))
+    for role in _specs():
+        checked = typed(role, out)
         if isinstance(checked, str):
             raise InventoryError(f"{node}: {checked}{_place(raw, checked)}")
         out.update(checked)
@@ -74,6 +73,13 @@ def values(node: str, raw: Mapping[str, Any], template: Callable[..., Any]) -> d
     if wrong:
         raise InventoryError(f"{node}: {wrong[1]}{_place(raw, wrong[0])}")
     return out
+
+
+def typed(role: str, declared: Mapping[str, Any]) -> dict[str, Any] | str:
+    """Return those of the values that are the role's, with the types it gives them; or the first thing wrong."""
+    picked = {name: declared[name] for name in _specs()[role] if name in declared}
+    checked: dict[str, Any] | str = json.loads(_validated(role, json.dumps(picked, sort_keys=True)))
+    return checked
 
 
 @functools.cache

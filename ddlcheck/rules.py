@@ -31,7 +31,7 @@ def _address(value: Any) -> bool:  # noqa: ANN401 - YAML
     return True
 
 
-def _number(least: float, *, above: bool = False) -> Callable[[Any], bool]:
+def _number(least: float, most: float = math.inf, *, above: bool = False) -> Callable[[Any], bool]:
     def fits(value: Any) -> bool:  # noqa: ANN401 - YAML
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             return False
@@ -39,7 +39,7 @@ def _number(least: float, *, above: bool = False) -> Callable[[Any], bool]:
             number = float(value)
         except ValueError:
             return False
-        return math.isfinite(number) and (number > least if above else number >= least)
+        return math.isfinite(number) and (number > least if above else number >= least) and number <= most
 
     return fits
 
@@ -132,9 +132,9 @@ RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **_RESOURCES,
     "health_gate_interval": (_number(10), "at least 10 seconds"),
     "health_gate_max_age": (_number(20), "a number of seconds, at least twice health_gate_interval"),
-    "health_gate_timeout": (_number(1), "from 1 to 55 seconds"),
+    "health_gate_timeout": (_number(1, 55), "from 1 to 55 seconds"),
     "health_gate_intent_max_age": (_number(0), "a number of seconds, 0 for never"),
-    "health_gate_breaker_share": (_number(0, above=True), "a share above 0 and at most 1"),
+    "health_gate_breaker_share": (_number(0, 1, above=True), "a share above 0 and at most 1"),
     "health_gate_breaker_window": (_number(1), "at least 1 second"),
     "health_gate_textfile": (_matches(r"|/[^ %]*\.prom"), "an absolute path that ends in .prom, or empty"),
     "memlock_limit": (_matches("unlimited|[1-9][0-9]{0,12}"), "a number of KiB, or the word unlimited"),

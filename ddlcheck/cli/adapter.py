@@ -39,6 +39,10 @@ def run(args: argparse.Namespace) -> int:
         if not name.startswith("health_gate_") or name not in values:
             raise UsageError(f"--extra-vars {name}: is no variable of the role health_gate")
     values.update(given)
+    checked = declared.typed("health_gate", values)
+    if isinstance(checked, str):
+        raise UsageError(f"--extra-vars: {checked}")
+    values.update(checked)
     wrong = rules.broken(values)
     if wrong:
         raise UsageError(f"--extra-vars: {wrong[1]}")

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         wrong = rules.broken(values)
         if wrong:
             raise UsageError(f"{args.conf}: {wrong[1]}")
+    if not found.turned and not found.left:
+        raise UsageError(f"{args.conf}: holds no check: NHC passes every node by it")
     yaml = hosts.render(found)
     if args.out:
         saved.write(args.out, yaml)

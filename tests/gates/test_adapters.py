@@ -285,9 +285,21 @@ def test_every_adapter_can_be_looked_at_and_written(name, tmp_path):
 
 @pytest.mark.parametrize(("words", "says"), [
     (["pbs"], "--out DIR"), (["pbs", "--out", "x", "--dry-run"], "--out DIR"), (["slum", "--dry-run"], "invalid choice"),
-    (["pbs", "--dry-run", "-e", "memlock_limit=1"], "no variable of the role"), (["pbs", "--dry-run", "-e", "health_gate_timeout=soon"], "seconds"),
+    (["pbs", "--dry-run", "-e", "memlock_limit=1"], "no variable of the role"), (["pbs", "--dry-run", "-e", "health_gate_timeout=soon"], "health_gate_timeout"),
+    (["pbs", "--dry-run", "-e", "health_gate_timeout=0"], "from 1 to 55"),
+    (["pbs", "--dry-run", "-e", "health_gate_timeout=56"], "from 1 to 55"),
+    (["pbs", "--dry-run", "-e", "health_gate_breaker_share=1.5"], "at most 1"),
+    (["lsf", "--dry-run", "-e", "health_gate_drain=maybe"], "health_gate_drain"),
 ])  # fmt: skip
 def test_bad_usage_is_one_sentence(words, says):
     done = adapter(*words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert says in done.stderr
+
+
+@pytest.mark.parametrize(("word", "drains"), [("false", "no"), ("no", "no"), ("true", "yes")])
+def test_a_truth_that_is_a_word_is_taken_for_what_it_means(word, drains):
+    done = adapter("lsf", "--dry-run", "-e", f"health_gate_drain={word}")
+    with_it = ADAPTERS["lsf"]({**defaults(), "health_gate_drain": drains == "yes"}).files[0].text
+    assert with_it in done.stdout
+    assert with_it != ADAPTERS["lsf"]({**defaults(), "health_gate_drain": drains != "yes"}).files[0].text

@@ -204,7 +204,12 @@ def test_every_line_of_a_file_is_accounted_for(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["/nowhere"], "No such file"), (["/dev/null", "-i", "/nowhere"], "no such inventory"), ([], "required")],
+    [
+        (["/nowhere"], "No such file"),
+        (["/dev/null", "-i", "/nowhere"], "no such inventory"),
+        (["/dev/null"], "holds no check"),
+        ([], "required"),
+    ],
 )
 def test_bad_usage_is_one_sentence(words, says):
     done = subprocess.run(
