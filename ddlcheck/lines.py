@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: What the remedies that are not roles mean.
 SAYS = {
-    "inspect": "look at the machine, its cable or its switch",
+    "inspect": "by hand: look at what the cause names",
     "inventory": "correct the inventory or what it points to",
     "reconnect": "log in anew, so that new limits apply",
     "reboot": "reboot the node",

@@ -104,7 +104,8 @@ def _one(entry: Mapping[str, Any], data: Mapping[str, Any]) -> list[Said]:
     if "trouble" in data:
         trouble = str(data["trouble"])[:200]
         unsure = not trouble.startswith("the manifest")
-        return [(Status.UNKNOWN if unsure else Status.FAIL, f"{name}: {trouble}", f"{name}: {trouble}", role)]
+        cause = f"{name}: {trouble}, so nobody can tell whether {dest} is what was declared"
+        return [(Status.UNKNOWN if unsure else Status.FAIL, f"{name}: {trouble}", cause, role)]
     if "errno" in data:
         error = str(data.get("error"))[:120]
         return [(Status.FAIL, f"{dest}: {error}", f"{dest} cannot be read", "inspect")]

@@ -30,8 +30,8 @@ _NOTHING = 1 << 20
 class Declared:
     """One mount as it was declared, absent keys filled in with what the role's variables say of all of them."""
 
-    __slots__ = ("bind", "fstype", "lock", "options", "path", "rename", "root_squash", "scratch", "sentinel", "source",
-                 "tokens", "within")  # fmt: skip
+    __slots__ = ("bind", "fstype", "lock", "options", "over", "path", "rename", "root_squash", "scratch", "sentinel",
+                 "source", "tokens", "within")  # fmt: skip
 
     def __init__(self, entry: Mapping[str, Any], *, options: str, within: float) -> None:
         self.path = str(entry["path"]).rstrip("/") or "/"
@@ -46,6 +46,7 @@ class Declared:
         self.within = float(entry["within"]) if entry.get("within") is not None else within
         self.rename = bool(entry.get("rename"))
         self.lock = bool(entry.get("lock"))
+        self.over = bool(entry.get("over"))
         self.root_squash: bool | None = entry.get("root_squash")
 
     @property
@@ -181,11 +182,14 @@ def misplaced(declared: Declared, mounts: Sequence[Mounted], probe: Mapping[str,
     """Say that something else is mounted there than was declared, or nothing."""
     found, path = top(mounts, declared.path), declared.path
     if found is None or found.fstype == "autofs":
-        what = "an empty directory" if probe.get("empty") else "a directory with files of its own"
-        cause = f"{path} is not mounted: {what} is in its place"
+        cause, remedy = f"{path} is not mounted: an empty directory is in its place", "nfs"
         if found is not None:
             cause = f"{path} is not mounted: using it did not make its automount unit mount it"
-        return [Problem(Status.FAIL, f"{path} is no mount", cause, "nfs", empty=probe.get("empty"))]
+        elif not probe.get("empty"):
+            cause = f"{path} is not mounted: a directory with files of its own is in its place"
+            if not declared.over:  # the role hides nobody's files unasked
+                cause, remedy = f"{cause}, which a mount would hide: move them away, then apply role nfs", "inspect"
+        return [Problem(Status.FAIL, f"{path} is no mount", cause, remedy, empty=probe.get("empty"))]
     wrong: tuple[str, str] | None = None
     if declared.bind:
         if under(mounts, declared.source.rstrip("/") or "/") != (found.device, found.root):
@@ -246,8 +250,8 @@ def _implied(word: str, have: Iterable[str]) -> bool:
 def _instead(word: str, have: Iterable[str]) -> str:
     name = word.partition("=")[0]
     other = {"hard": "soft", "soft": "hard", "noatime": "relatime"}.get(name, "")
-    found = next((w for w in have if w.partition("=")[0] == name or w == other), f"no {name}")
-    return f"{found} instead of {word}"
+    found = next((w for w in have if w.partition("=")[0] == name or w == other), "")
+    return f"{found} instead of {word}" if found else f"{word} is missing"
 
 
 def room(declared: Declared, probe: Mapping[str, Any], most: float) -> list[Problem]:

@@ -50,13 +50,33 @@ def test_nothing_declared_is_skipped_says_so_and_asks_for_nothing():
     assert [v.status for v in site.together()] == [Status.SKIP]
 
 
-@pytest.mark.parametrize(
-    ("empty", "words"), [(True, "an empty directory is in its place"), (False, "files of its own")]
-)
-def test_a_directory_is_no_mount(empty, words):
-    verdict = Site().probe(empty=empty).mount(mounts=[ROOT]).judge()
+def test_an_empty_directory_is_no_mount():
+    verdict = Site().probe(empty=True).mount(mounts=[ROOT]).judge()
     assert (verdict.status, verdict.remedy) == (Status.FAIL, "nfs")
-    assert words in verdict.cause
+    assert verdict.cause == "/data is not mounted: an empty directory is in its place"
+
+
+@pytest.mark.parametrize(
+    ("over", "remedy", "more"),
+    [(False, "inspect", ", which a mount would hide: move them away, then apply role nfs"), (True, "nfs", "")],
+)
+def test_a_directory_with_files_is_no_mount_and_the_role_hides_them_only_where_declared(over, remedy, more):
+    site = Site(nfs_mounts=[{"path": PATH, "source": "nfs1:/export/data", "over": over}])
+    verdict = site.probe(empty=False).mount(mounts=[ROOT]).judge()
+    assert (verdict.status, verdict.remedy) == (Status.FAIL, remedy)
+    assert verdict.cause == f"/data is not mounted: a directory with files of its own is in its place{more}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rsize=1048576", "rsize=262144", "rsize=262144 instead of rsize=1048576"),
+        ("nconnect=8,", "", "nconnect=8 is missing"),
+        ("rw,noatime", "rw,relatime", "relatime instead of noatime"),
+    ],
+)
+def test_an_option_that_is_not_in_force_is_said_with_what_is(old, new, words):
+    assert words in Site().mount(mounts=[ROOT, NFS.replace(old, new)]).judge().seen
 
 
 def test_an_automount_that_did_not_mount_is_no_mount():
