@@ -43,10 +43,12 @@ class _Mount:
 
     def want(self, step: str, node: str, names: Iterable[str]) -> W.Want:
         m = self.by_node[node]
+        # Together: to meet, to replace in slow rounds, to meet again, to lock.
+        turns = 8 if step == "together" else 1
         # What root may not do, it was the job user who did; and he alone may then remove it.
         return {
             "op": "token", "step": step, "path": m.path, "folder": m.scratch, "nonce": self.nonce, "me": node,
-            "names": list(names), "within": m.within, "deadline": m.within + SPARE, "user": self.users[node],
+            "names": list(names), "within": m.within, "deadline": turns * m.within + SPARE, "user": self.users[node],
             "rename": self.rename, "lock": self.lock, "as": self.parts[node].get("write", {}).get("as", ""),
         }  # fmt: skip
 
