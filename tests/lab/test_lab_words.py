@@ -63,6 +63,8 @@ def test_the_inventory_is_yaml_and_declares_each_nodes_fabric() -> None:
         "hostname_fabric_name": "ib2",
         "interfaces_fabric_address": "10.88.1.2",
         "clock_servers": ["10.88.0.1"],
+        "clock_minpoll": 2,
+        "clock_maxpoll": 4,
     }
 
 
