@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -10,57 +12,34 @@ if TYPE_CHECKING:
 LEAST_MS = 20
 
 
+@dataclass(kw_only=True)
 class Options:
     """How to measure; times in seconds unless they say ``ms``. The defaults suit a cluster at rest."""
 
-    def __init__(
-        self,
-        *,
-        sizes: Sequence[int] = (8, 1 << 20),
-        iterations: int = 1000,
-        ms: int = 100,
-        window: int = 16,
-        per_node: int = 1,
-        patience: float = 10.0,
-        start: float = 60.0,
-        time_budget: float = 600.0,
-        pairs: str = "",
-        seed: int = 0,
-        transport: str = "any",
-        force: bool = False,
-        interfaces: Sequence[str] = (),
-        mpirun: str = "mpirun",
-        mpicc: str = "",
-        agent: str = "",
-        env: Mapping[str, str] | None = None,
-        rails: Sequence[str] = (),
-        shared_cores: bool = False,
-        cuda: Sequence[str] = (),
-        extra: Sequence[str] = (),
-    ) -> None:
-        self.sizes = tuple(sizes)
-        self.iterations = iterations
-        self.ms = ms
-        self.window = window
-        self.per_node = per_node
-        self.patience = patience
-        # In which every daemon has to come and the program to be built.
-        self.start = start
-        self.time_budget = time_budget
-        self.pairs = pairs
-        self.seed = seed
-        # What was declared is only forced when asked: else a wrong choice by the library would not be seen.
-        self.force = transport if force else ""
-        self.interfaces = tuple(interfaces)
-        self.mpirun = mpirun
-        self.mpicc = mpicc
-        self.agent = agent
-        self.env = dict(env or {})
-        self.rails = tuple(rails)
-        self.shared_cores = shared_cores
-        # Nodes that promise CUDA-aware MPI: device buffers are exchanged between them.
-        self.cuda = tuple(cuda)
-        self.extra = tuple(extra)
+    sizes: Sequence[int] = (8, 1 << 20)
+    iterations: int = 1000
+    ms: int = 100
+    window: int = 16
+    per_node: int = 1
+    patience: float = 10.0
+    #: In which every daemon has to come and the program to be built.
+    start: float = 60.0
+    time_budget: float = 600.0
+    pairs: str = ""
+    seed: int = 0
+    #: What was declared is only forced when asked: else a wrong choice by the library would not be seen.
+    transport: str = "any"
+    force: bool = False
+    interfaces: Sequence[str] = ()
+    mpirun: str = "mpirun"
+    mpicc: str = ""
+    agent: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    rails: Sequence[str] = ()
+    shared_cores: bool = False
+    #: Nodes that promise CUDA-aware MPI: device buffers are exchanged between them.
+    cuda: Sequence[str] = ()
+    extra: Sequence[str] = ()
 
     def shorten(self, seconds: float) -> None:
         """Let a round take about so many seconds, if phases of `LEAST_MS` allow it; never longer than it did."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import time
 from collections import Counter
-from importlib import resources
 
 from ddlcheck.errors import NodeError
 from ddlcheck.fabric import Measurement, device, mpirun, rounds, twins
 from ddlcheck.fabric.alone import unstarted
 from ddlcheck.fabric.causes import classify
 from ddlcheck.fabric.files import Files
+from ddlcheck.fabric.launch import Launcher
 from ddlcheck.fabric.names import Names
 from ddlcheck.fabric.second import suspected
-from ddlcheck.fabric.stream import Collector
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +21,12 @@ if TYPE_CHECKING:
     from ddlcheck.fabric import Head
     from ddlcheck.fabric.options import Options
     from ddlcheck.fabric.rounds import Pair
+    from ddlcheck.fabric.stream import Collector
 
 #: Launches of one run: each but the last died of something that was then left out.
 LAUNCHES = 4
 #: Seconds more to start for every node: the head starts 128 at a time, and a key exchange costs it up to 90 ms.
 START_PER_NODE = 0.1
-#: Seconds a launcher has to end once its ranks did.
-DYING = 5.0
 #: Bytes of schedule an argument may hold; the kernel's limit for one argument is 128 KiB.
 _ARGUMENT = 100_000
 
@@ -81,8 +77,7 @@ class _Run:
         self.progress = progress
         self.end = time.monotonic() + options.time_budget
         self.nodes = list(hosts)  # that still take part; a rank's number is an index here
-        self.dialect: mpirun.Dialect | None = None
-        self.root = False
+        self.prepared: Launcher | None = None
         self.start = 0.0
 
     def run(self, suspects: Callable[[Measurement], Iterable[tuple[str, str]]] | None) -> None:
@@ -90,7 +85,7 @@ class _Run:
             self.out.failure = {"cause": "fewer than two nodes: there is no pair", "remedy": "inventory", "text": ""}
             return
         self._ask_version()
-        if self.dialect is None:
+        if self.prepared is None:
             return
         n = len(self.nodes)
         # Nodes that do not start, or cannot build, are left out: the others are still worth measuring.
@@ -109,6 +104,11 @@ class _Run:
             self.progress("device buffers")
             self.out.device = device.exchange(self._exchange, [n for n in self.hosts if n in self.options.cuda])
 
+    @property
+    def launcher(self) -> Launcher:
+        assert self.prepared is not None  # noqa: S101 - `run` returned otherwise
+        return self.prepared
+
     def _exchange(self, pairs: list[tuple[str, str]]) -> tuple[Names, Collector]:
         """Let pairs exchange device buffers, in a launch of its own: it may well crash."""
         collector = self._launch([*self._schedule(pairs, None), "cuda=1"])
@@ -121,9 +121,9 @@ class _Run:
         if "not found" in text or "No such file" in text:
             self.out.failure = {"cause": "there is no mpirun on the head", "remedy": "openmpi", "text": text[:300]}
             return
-        self.root = bool(lines) and lines[0] == "0"
-        self.dialect = mpirun.detect(text)
-        self.out.mpi = self.dialect.text
+        dialect = mpirun.detect(text)
+        self.prepared = Launcher(self.files, self.options, dialect, self.progress, root=lines[0] == "0")
+        self.out.mpi = dialect.text
 
     def _start(self) -> bool:
         """Have every daemon start and every node build the program; say which does not."""
@@ -138,7 +138,7 @@ class _Run:
         self._fail(collector)
         if not self.out.builds:
             missing = {node: self.hosts[node] for node in self.nodes if node not in built}
-            self.out.unstarted |= unstarted(self.files, self._one_daemon, missing)
+            self.out.unstarted |= unstarted(self.files, self.launcher.one_daemon, missing)
             self.progress(f"no daemon starts on {', '.join(self.out.unstarted)}" if self.out.unstarted else "")
         return False
 
@@ -155,14 +155,6 @@ class _Run:
         bad = {*self.out.unstarted, *self.out.builds}
         self.nodes = [node for node in self.nodes if node not in bad]
         return bool(bad) and len(self.nodes) > 1
-
-    def _one_daemon(self, path: str, program: Sequence[str]) -> list[str]:
-        o, dialect = self.options, self.dialect
-        assert dialect is not None  # noqa: S101 - `run` returned otherwise
-        return mpirun.command(
-            dialect, program, mpirun=o.mpirun, hostfile=path, ranks=1, interfaces=o.interfaces, agent=o.agent,
-            root=self.root, extra=o.extra,
-        )  # fmt: skip
 
     def _plan(self, n: int) -> list[int]:
         of = rounds.count(n)
@@ -198,7 +190,7 @@ class _Run:
                 if set(self.out.died) - died and launch + 1 < LAUNCHES:
                     continue  # what killed one rank may not kill the next
                 if collector.rc is None:  # nobody got past MPI_Init: of whom is there nothing left?
-                    self.out.unstarted |= unstarted(self.files, self._one_daemon, self.hosts)
+                    self.out.unstarted |= unstarted(self.files, self.launcher.one_daemon, self.hosts)
                 return
             self.out.failure = {}
             alive = [node for node in self.nodes if node not in lost | self._stubborn()]
@@ -245,49 +237,10 @@ class _Run:
         return ["pairs=" + text]
 
     def _launch(self, schedule: Sequence[str], patience: float = 0.0) -> Collector:
-        o, dialect = self.options, self.dialect
-        assert dialect is not None  # noqa: S101 - `run` returned otherwise
-        names = [self.hosts[node] for node in self.nodes]
-        path = self.files.put(mpirun.hostfile(dialect, names, o.per_node), "hosts")
         left = patience or max(self.end - time.monotonic(), 5.0)
-        start = min(left, self._start_patience())
-        arguments = [] if not schedule else [
-            "sizes=" + ",".join(map(str, o.sizes)), f"iterations={o.iterations}", f"ms={o.ms}", f"window={o.window}",
-            f"per_node={o.per_node}", f"patience={o.patience:g}", f"life={left:.0f}", f"start={start:.0f}",
-            *schedule,
-        ]  # fmt: skip
-        if o.rails and arguments:
-            arguments.append("rails=" + ",".join(o.rails))
-        command = mpirun.command(
-            dialect, ["sh", "-c", _text("build.sh"), "ddlcheck-rank", _source(), o.mpicc, *arguments],
-            mpirun=o.mpirun, hostfile=path, ranks=len(names) * o.per_node, per_node=o.per_node,
-            transport=o.force, interfaces=o.interfaces, agent=o.agent, env=o.env, root=self.root,
-            shared_cores=o.shared_cores, extra=o.extra,
-        )  # fmt: skip
-        self.out.command = [*command[: command.index("sh")], "ddlcheck-rank", *arguments]
-        collector = Collector(len(names) * o.per_node)
-        # One pipe for both, for the launcher's complaints are on stderr; its status as a last event; and an
-        # empty line a second, so that we notice when nothing is said any more.
-        script = (
-            '(while sleep 1; do echo; done) & "$@" 2>&1; rc=$?; kill $!; '
-            'echo "@ddlcheck@ {\\"t\\":\\"exit\\",\\"rc\\":$rc}"'
-        )
-        dying = 0.0
-        try:
-            for line in self.head.stream(["sh", "-c", script, "sh", *command], deadline=left + 5, env={}):
-                event = collector.feed(line)
-                if event is not None and event["t"] in ("hang", "stuck", "silent", "build"):
-                    self.progress(f"{event}")
-                # The daemon of a node that does not answer would keep the launcher waiting for ever.
-                if not dying and collector.over:
-                    dying = time.monotonic()
-                if dying and time.monotonic() > dying + DYING:
-                    break
-        except NodeError as error:
-            collector.feed(f"ddlcheck: {error}")
-            if error.reason != "timeout":
-                raise
-        self.out.talk = collector.talk
+        hosts = [self.hosts[node] for node in self.nodes]
+        collector = self.launcher.launch(hosts, schedule, left=left, start=min(left, self._start_patience()))
+        self.out.command, self.out.talk = self.launcher.shown, collector.talk
         return collector
 
     def _fail(self, collector: Collector) -> None:
@@ -299,12 +252,3 @@ class _Run:
         elif collector.rc is None and not collector.circling:
             failure["cause"] = f"the launch did not end in time ({failure['cause']})"
         self.out.failure = failure
-
-
-def _text(name: str) -> str:
-    return resources.files("ddlcheck.fabric").joinpath(name).read_text(encoding="utf-8")
-
-
-def _source() -> str:
-    # mtime 0: equal sources give equal text, and so one program in the nodes' caches.
-    return base64.b64encode(gzip.compress(_text("rank.c").encode(), 9, mtime=0)).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ddlcheck.errors import DdlcheckError
-from ddlcheck.fabric import stage
+from ddlcheck.fabric import launch
 from ddlcheck.lab.host import PATH, run
 from tests.vm.image import OPENMPI5, Image
 
@@ -20,7 +20,7 @@ def rank_programs(image: Image, work: Path) -> dict[str, bytes]:
         (work / name).mkdir(parents=True)
     root = work / "root"
     layers = f"lowerdir={image.tree},upperdir={work / 'upper'},workdir={work / 'work'}"
-    build = [str(stage._text("build.sh")), "ddlcheck-rank", str(stage._source())]
+    build = [str(launch.text("build.sh")), "ddlcheck-rank", str(launch.source())]
     job = ["setpriv", "--reuid=1001", "--regid=1001", "--clear-groups", "env", "-i", "HOME=/home/ddl"]
     # Open MPI 5 finds its own files by /proc/self/exe.
     enter = (
