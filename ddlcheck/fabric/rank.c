@@ -47,6 +47,7 @@
 #define TEXT 1800          /* bytes of a pair's result on its way to the hub */
 #define MAX_SIZES 8
 #define MAX_DEVICES 128
+#define STAMP 256          /* bytes: no packet is smaller (the least MTU of InfiniBand) */
 #define BIG 65536          /* bytes: from here on a size is a bandwidth, below it is a latency */
 enum { TAG_HUB = 1, TAG_ARRIVE, TAG_HELLO, TAG_PING, TAG_CONTROL, TAG_READY, TAG_DATA, TAG_ACK, TAG_SUM };
 enum { GO = 1, COLLECT, STOP };
@@ -384,7 +385,7 @@ static long first_wrong(const char *buffer, long bytes, uint64_t seed) {
 /* ---- one pair ---- */
 typedef struct { int go, messages; uint64_t seed; double rate; } control;
 typedef struct { double rate[MAX_SIZES]; long bad, first; char via[64]; } summary;
-static char *send_slots, *receive_slots;
+static char *send_slots, *receive_slots, *expected; /* one message, a window of them, and what each of these has to be */
 static long slot_bytes = 64;
 static MPI_Request requests[2 * 256];
 static double *samples;
@@ -394,14 +395,30 @@ static void check(const char *buffer, long bytes, uint64_t seed) {
   long at = first_wrong(buffer, bytes, seed);
   if (at >= 0 && !bad++) bad_first = at;
 }
+/* A stream's messages differ from window to window in one word of every STAMP bytes, so that what is left of an older
+ * one shows; filling all of a window's bytes anew would take longer than to send them. */
+static void stamp(char *buffer, long bytes, uint64_t seed) {
+  for (long i = 0; i + 8 <= bytes; i += STAMP) *(uint64_t *)(buffer + i) = seed + (uint64_t)i * 0x9e3779b97f4a7c15u;
+}
+static void check_slots(int n, long bytes, uint64_t seed) {
+  stamp(expected, bytes, seed);
+  for (int k = 0; k < n; k++) {
+    const char *got = receive_slots + k * slot_bytes * !opt.one_buffer;
+    long at = 0;
+    if (!memcmp(got, expected, bytes) || bad++) continue;
+    while (at < bytes && got[at] == expected[at]) at++;
+    bad_first = at;
+  }
+}
 static void take_slots(void) { /* anew after a hang: a late message may still land in the old ones */
-  send_slots = receive_slots = NULL;
-  if (posix_memalign((void **)&send_slots, 4096, (size_t)slot_bytes * opt.window) ||
+  send_slots = receive_slots = expected = NULL;
+  if (posix_memalign((void **)&send_slots, 4096, (size_t)slot_bytes) ||
+      posix_memalign((void **)&expected, 4096, (size_t)slot_bytes) ||
       posix_memalign((void **)&receive_slots, 4096, (size_t)slot_bytes * opt.window)) {
     say("{\"t\":\"error\",\"rank\":%d,\"why\":\"no memory for %d messages of %ld bytes\"}", rank, opt.window, slot_bytes);
     _exit(74);
   }
-  memset(send_slots, 0, (size_t)slot_bytes * opt.window);
+  memset(send_slots, 0, (size_t)slot_bytes);
   memset(receive_slots, 0, (size_t)slot_bytes * opt.window);
 }
 static int by_value(const void *a, const void *b) {
@@ -461,12 +478,14 @@ static size_t latency(int peer, int first, long bytes, uint64_t seed, char *text
 static double stream_out(int peer, long bytes, uint64_t seed, int both) {
   int n = 0, w = 1, windows = 0;
   double start = now(), spent = 0;
+  fill(send_slots, bytes, seed);
+  if (both) fill(expected, bytes, ~seed);
   for (int i = 0;; i++) {
     /* The first message tells how many fit; the second window only warms up. */
     int more = opt.windows ? i < opt.windows + 2 : i < 3 || (now() - start < opt.ms * 1e-3 && windows < opt.iterations);
     control c = {more, w, seed + i * 1000, 0};
     arm(opt.patience);
-    for (int k = 0; k < w; k++) fill(send_slots + k * slot_bytes * !opt.one_buffer, bytes, c.seed + k * !opt.one_buffer);
+    stamp(send_slots, bytes, c.seed);
     MPI_Send(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD);
     if (!c.go) break;
     if (both)
@@ -476,14 +495,13 @@ static double stream_out(int peer, long bytes, uint64_t seed, int both) {
     double t = now();
     if (both) MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD);
     for (int k = 0; k < w; k++)
-      MPI_Isend(send_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
+      MPI_Isend(send_slots, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
     MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
     n = 0;
     MPI_Recv(NULL, 0, MPI_BYTE, peer, TAG_ACK, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     t = now() - t;
     payload[both ? BOTH_WAYS : ONE_WAY] += (uint64_t)bytes * w;
-    if (both)
-      for (int k = 0; k < w; k++) check(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, ~(c.seed + k * !opt.one_buffer));
+    if (both) check_slots(w, bytes, ~c.seed);
     if (i == 0) w = opt.windows || t * opt.window * 4 < opt.ms * 1e-3 ? opt.window : (int)(opt.ms * 0.25e-3 / t), w = w < 1 ? 1 : w;
     else if (i > 1 && windows < opt.iterations) samples[windows++] = bytes * 1e-6 * w * (both + 1) / t, spent += t;
     else if (t > opt.ms * 1e-3 && !windows) samples[windows++] = bytes * 1e-6 * w * (both + 1) / t;
@@ -491,7 +509,9 @@ static double stream_out(int peer, long bytes, uint64_t seed, int both) {
   qsort(samples, windows, sizeof *samples, by_value);
   return windows ? samples[windows / 2] : 0;
 }
-static void stream_in(int peer, long bytes, int both) {
+static void stream_in(int peer, long bytes, uint64_t seed, int both) {
+  fill(expected, bytes, seed);
+  if (both) fill(send_slots, bytes, ~seed);
   for (;;) {
     control c;
     int n = 0;
@@ -501,18 +521,17 @@ static void stream_in(int peer, long bytes, int both) {
     int w = c.messages < 1 ? 1 : c.messages > opt.window ? opt.window : c.messages;
     for (int k = 0; k < w; k++)
       MPI_Irecv(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
-    if (both)
-      for (int k = 0; k < w; k++) fill(send_slots + k * slot_bytes * !opt.one_buffer, bytes, ~(c.seed + k * !opt.one_buffer));
+    if (both) stamp(send_slots, bytes, ~c.seed);
     MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD);
     if (both) {
       MPI_Recv(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
       for (int k = 0; k < w; k++)
-        MPI_Isend(send_slots + k * slot_bytes * !opt.one_buffer, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
+        MPI_Isend(send_slots, bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
       payload[BOTH_WAYS] += (uint64_t)bytes * w;
     }
     MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
     MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_ACK, MPI_COMM_WORLD);
-    for (int k = 0; k < w; k++) check(receive_slots + k * slot_bytes * !opt.one_buffer, bytes, c.seed + k * !opt.one_buffer);
+    check_slots(w, bytes, c.seed);
   }
 }
 static void busiest(const devices *moved, char *out, size_t room) {
@@ -573,13 +592,13 @@ static int pair(int round, int peer, char *text, size_t room) {
     doing("one way", round, a, b);
     look(&before);
     if (first) mine.rate[s] = stream_out(peer, bytes, mix(seed, 200 + s), 0);
-    else stream_in(peer, bytes, 0);
-    if (first) stream_in(peer, bytes, 0);
+    else stream_in(peer, bytes, mix(seed, 200 + s), 0);
+    if (first) stream_in(peer, bytes, mix(seed, 300 + s), 0);
     else mine.rate[s] = stream_out(peer, bytes, mix(seed, 300 + s), 0);
     look(&after), add_moved(&total[ONE_WAY], &before, &after), add_moved(&pair_moved, &before, &after);
     doing("both ways", round, a, b);
     if (first) both_ways[s] = stream_out(peer, bytes, mix(seed, 400 + s), 1);
-    else stream_in(peer, bytes, 1);
+    else stream_in(peer, bytes, mix(seed, 400 + s), 1);
     look(&before), add_moved(&total[BOTH_WAYS], &after, &before);
   }
   arm(opt.patience);

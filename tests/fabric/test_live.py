@@ -14,6 +14,7 @@ from ddlcheck.checks import fabric
 from ddlcheck.errors import NotSeen
 from ddlcheck.fabric.local import LocalHead
 from ddlcheck.fabric.options import Options
+from ddlcheck.fabric.second import suspected
 from ddlcheck.fabric.stage import measure
 from ddlcheck.intent import Intent
 from ddlcheck.judging import blame, matrix, outliers
@@ -44,13 +45,13 @@ def clean(nodes):
             os.kill(pid, signal.SIGKILL)
 
 
-def run(nodes, *, head=None, names=None, progress=lambda _: None, **more):
+def run(nodes, *, head=None, names=None, progress=lambda _: None, suspects=suspected, **more):
     hosts = names or {f"node{i + 1}": name for i, name in enumerate(nodes.names)}
     options = Options(
         ms=30, patience=4, shared_cores=True, agent=str(nodes.agent), time_budget=90, **{"start": 20, **more}
     )
     head = head or LocalHead(prefix=nodes.enter(nodes.names[0]))
-    return measure(head, hosts, options, progress=progress)
+    return measure(head, hosts, options, progress=progress, suspects=suspects)
 
 
 def left_over(nodes):
@@ -76,6 +77,16 @@ def test_every_pair_is_measured_by_node_name_and_nothing_is_left_running(clean):
     sent = found.counters["node2"]["one_way"]
     assert sent["moved"]["net:eth0"][0] >= sent["payload"] > 0
     assert left_over(clean) == []
+
+
+def test_one_wrong_byte_of_one_message_is_found_with_its_place(clean, tmp_path):
+    source, library = Path(__file__).with_name("damage.c"), tmp_path / "damage.so"
+    subprocess.run(["mpicc", "-shared", "-fPIC", "-o", library, source], check=True)
+    found = run(clean, env={"LD_PRELOAD": str(library)}, suspects=None)
+    (hurt,) = [p for p in found.pairs if p["bad"]]
+    assert "node2" in (hurt["a"], hurt["b"])
+    assert (hurt["bad"], hurt["at"]) == (1, 54321)
+    assert [set(nodes) for nodes, said in judged(found) if "arrived wrong" in said] == [{hurt["a"], hurt["b"]}]
 
 
 def test_a_pair_whose_packets_are_dropped_is_named_and_the_others_are_measured(clean):
