@@ -30,6 +30,8 @@ _KEYS = ("nodes", "rack", *TABLES.values())
 _MEBI = 1.048576
 #: More nodes than any matrix anybody measured: a mistake, and 32 GiB.
 MAX_NODES = 16384
+#: Microseconds and MB/s beyond this, or below its inverse, nobody measured; their ratios leave what a float holds.
+_MOST = 1e15
 
 
 class Matrix:
@@ -189,6 +191,7 @@ def _whole(nodes: Sequence[str], tables: Mapping[str, Table], rack: Mapping[str,
         _refuse(np.isinf(table), name, nodes, "infinite")
         _refuse(table < 0, name, nodes, "negative")
         _refuse(table == 0, name, nodes, "zero: write null for what was not measured")
+        _refuse((table < 1 / _MOST) | (table > _MOST), name, nodes, "beyond what can be measured: is the unit right?")
         own = np.flatnonzero(~np.isnan(np.diagonal(table)))
         if own.size:
             raise UsageError(f"{name}: {nodes[own[0]]} with itself has a value; the diagonal has to be null")

@@ -42,6 +42,8 @@ def test_what_is_written_is_read_again():
         ({"bandwidth_MBps": [[None, 2], 3]}, "row of b has no list"),
         ({"bandwidth_MBps": [[None, -2], [3, None]]}, "a to b is negative"),
         ({"bandwidth_MBps": [[None, 0], [3, None]]}, "a to b is zero"),
+        ({"bandwidth_MBps": [[None, 1e308], [3, None]]}, "a to b is beyond what can be measured"),
+        ({"latency_us": [[None, 2], [1e-308, None]]}, "b to a is beyond what can be measured"),
         ({"bandwidth_MBps": [[1, 2], [3, None]]}, "diagonal"),
         ({"bandwidth_MBps": [[None, "2"], [3, None]]}, "not a number"),
         ({"bandwidth_MBps": [[None, True], [3, None]]}, "not a number"),
