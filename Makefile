@@ -1,6 +1,7 @@
 # make demo   a cluster that was not ready is made ready and proven ready, on this one machine
-# make test   everything that can be tested on the practice cluster
-# make long   what takes longer: a real CUDA-aware build of Open MPI, MPI over Soft-RoCE between virtual machines
+# make test   everything that can be tested on this one machine: an hour
+# make short  without virtual machines and the real build of Open MPI
+# make unit   without the practice cluster
 #
 # All set up what they need: Debian packages (as root, on Debian or Ubuntu) and a virtual environment in .venv.
 
@@ -13,19 +14,17 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 /usr/bin/pyt
 # What the practice cluster and the tests use of the machine.
 PACKAGES := python3-venv openssh-server openssh-client iproute2 procps sudo nftables mmdebstrap systemd-container \
   openmpi-bin libopenmpi-dev gcc libc6-dev iptables chromium util-linux mount debian-archive-keyring \
-  rsync
-# What the virtual machines need beyond that.
-LONG_PACKAGES := qemu-system-x86 e2fsprogs
+  rsync qemu-system-x86 e2fsprogs
 STAMP := $(VENV)/.installed
 # Debian 12 has Open MPI 4; what is said of 5 is tried with the one from PyPI.
 OPENMPI5 := .cache/openmpi5
 export DDLCHECK_MPIRUN := $(CURDIR)/$(OPENMPI5)/bin/mpirun
 TESTS ?= tests
 
-.PHONY: help demo test long unit lint format setup system clean
+.PHONY: help demo test short unit lint format setup system clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 system:
 	@if [ "$$(id -u)" != 0 ]; then echo "make: root is needed, for machines in name spaces and for apt-get: try sudo make" >&2; exit 2; fi
@@ -68,13 +67,9 @@ format: $(STAMP)
 unit: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m 'not lab' $(TESTS)
 
-test: setup
+test short: setup
 	@$(MAKE) --no-print-directory lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m 'not long' $(TESTS)
-
-long: PACKAGES += $(LONG_PACKAGES)
-long: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long $(TESTS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(if $(filter short,$@),-m 'not long') $(TESTS)
 
 clean:
 	rm -rf $(VENV) reports build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

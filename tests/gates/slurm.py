@@ -217,10 +217,10 @@ KillWait=5
             return str(error)
         return done.stdout.strip()
 
-    def role(self, *words: str) -> str:
+    def role(self, *words: str, inventory: Path | None = None) -> str:
         """Apply roles as an operator does; return what Ansible said."""
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.lab.inventory), "site.yml", *words],
+            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory or self.lab.inventory), "site.yml", *words],
             cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
