@@ -116,14 +116,16 @@ def _must_be_readable(path: pathlib.Path) -> None:
 
 def _open(source: str, vault_password_file: str, extra_vars: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Start Ansible's loader, inventory manager and variable manager."""
-    # An inventory that is only partly readable must not become a smaller cluster.
-    os.environ.setdefault("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "true")
     os.environ.setdefault("ANSIBLE_LOCALHOST_WARNING", "false")
+    from ansible import constants  # noqa: PLC0415
     from ansible.errors import AnsibleError  # noqa: PLC0415 - 0.3 s, and only some verbs need it
     from ansible.inventory.manager import InventoryManager  # noqa: PLC0415
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
+    # An inventory that is only partly readable must not become a smaller cluster. The environment would be too late
+    # for this where something else has imported Ansible already.
+    constants.INVENTORY_ANY_UNPARSED_IS_FAILED = True
     said: list[str] = []
     _hush(said)
     loader = DataLoader()

@@ -182,6 +182,12 @@ def test_nothing_but_the_one_sentence_is_printed(tmp_path, capfd, text):
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_inventory_that_is_read_in_part_is_refused_also_after_others_read_ansible_s_configuration(tree, monkeypatch):
+    monkeypatch.setattr("ansible.constants.INVENTORY_ANY_UNPARSED_IS_FAILED", False)
+    source = tree(**{"more.yml": "all: ["})
+    assert "more.yml" in sentence(source)
+
+
 def test_a_vault_without_its_password_says_what_to_give(tmp_path):
     path = tmp_path / "v.yml"
     path.write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
