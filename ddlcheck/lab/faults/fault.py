@@ -21,6 +21,8 @@ KEEP = "/var/lib/ddlcheck-faults"
 #: Other promises that may fail because of a fault.
 MESH, MPI = frozenset({"ssh_mesh"}), frozenset({"openmpi"})
 OFF_FABRIC = MESH | MPI
+#: Has sshd read what was changed of it and of its unit.
+RESTART = "systemctl daemon-reload; systemctl reset-failed ssh 2>/dev/null || :; systemctl restart ssh"
 
 # keep FILE: put a copy aside, once. back FILE: put it back, or remove what was not there; `hurt` is set where that
 # changed anything, which it does not after a role has mended the file.

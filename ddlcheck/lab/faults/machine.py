@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddlcheck.lab.faults.fault import EVERY, MESH, OFF_FABRIC, Fault, files, run, sh
+from ddlcheck.lab.faults.fault import EVERY, MESH, OFF_FABRIC, RESTART, Fault, files, run, sh
 
 if TYPE_CHECKING:
     from ddlcheck.lab.nodes import Node
@@ -21,7 +21,6 @@ def _thaw(node: Node) -> None:
 
 
 _HOST_KEYS = ("ed25519_key", "ed25519_key.pub", "ecdsa_key", "ecdsa_key.pub")
-_RESTART = "systemctl daemon-reload; systemctl reset-failed ssh 2>/dev/null || :; systemctl restart ssh"
 # A running sshd whose soft limit is what Linux gave before 5.16; it may be raised again, by PAM or by a restart.
 _LOW = 'prlimit --pid "$(systemctl show -p MainPID --value ssh)" --memlock=65536:'
 
@@ -42,8 +41,8 @@ FAULTS = (
     Fault(
         "node-reinstalled", "the node has new host keys", EVERY, r"\(host key changed\)",
         sh('for t in ed25519 ecdsa; do f=/etc/ssh/ssh_host_${t}_key; keep $f; keep $f.pub; rm $f $f.pub\n'
-            f'ssh-keygen -q -t $t -N "" -f $f; done; {_RESTART}'),
-        files(*(f"/etc/ssh/ssh_host_{key}" for key in _HOST_KEYS), then=_RESTART),
+            f'ssh-keygen -q -t $t -N "" -f $f; done; {RESTART}'),
+        files(*(f"/etc/ssh/ssh_host_{key}" for key in _HOST_KEYS), then=RESTART),
         status="UNKNOWN",
     ),
     Fault(
@@ -65,27 +64,27 @@ FAULTS = (
     Fault(
         "memlock-unit", "sshd's unit has a low limit", "memlock", r"95-ddl-memlock\.conf limits ssh\.service to 64 KiB",
         sh(f'f=/etc/systemd/system/ssh.service.d/95-ddl-memlock.conf; keep $f\n'
-            f'printf "[Service]\\nLimitMEMLOCK=64K\\n" > $f; {_RESTART}'),
-        files("/etc/systemd/system/ssh.service.d/95-ddl-memlock.conf", then=_RESTART), "memlock",
+            f'printf "[Service]\\nLimitMEMLOCK=64K\\n" > $f; {RESTART}'),
+        files("/etc/systemd/system/ssh.service.d/95-ddl-memlock.conf", then=RESTART), "memlock",
     ),
     Fault(
         "memlock-daemon", "sshd was started before the limit was raised", "memlock",
         r"ssh\.service runs with a limit older",
         sh(f"keep /run/old-sshd; : > /run/old-sshd; {_LOW}65536"),
-        files("/run/old-sshd", then=_RESTART), "memlock",
+        files("/run/old-sshd", then=RESTART), "memlock",
     ),
     Fault(
         "memlock-pam", "sshd's PAM stack does not set limits", "memlock", r"pam_limits is missing .*/etc/pam\.d/sshd",
         sh(f"keep /etc/pam.d/sshd; sed -i '/pam_limits/s/^/# /' /etc/pam.d/sshd; {_LOW}"),
-        files("/etc/pam.d/sshd", then=_RESTART), "memlock",
+        files("/etc/pam.d/sshd", then=RESTART), "memlock",
     ),
     Fault(
         "memlock-usepam", "sshd does not ask PAM", "memlock", r"/etc/ssh/sshd_config says UsePAM no",
         # Without PAM, sshd takes an account without a password (!) for a locked one.
         sh("usermod -p '*' admin; usermod -p '*' ddl; keep /etc/ssh/sshd_config\n"
             "rm -f /etc/ssh/sshd_config.d/00-ddl-memlock.conf  # of the role, where it mended this before\n"
-            f"sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config; {_RESTART}; {_LOW}"),
-        files("/etc/ssh/sshd_config", then=_RESTART), "memlock",
+            f"sed -i 's/^UsePAM yes/UsePAM no/' /etc/ssh/sshd_config; {RESTART}; {_LOW}"),
+        files("/etc/ssh/sshd_config", then=RESTART), "memlock",
     ),
     Fault(
         "hostname-renamed", "somebody renamed the node", "hostname", r"was renamed",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from ddlcheck.lab.faults.fault import MPI, Fault, files, sh
-
-_HOST_KEYS = ("ed25519_key", "ed25519_key.pub", "ecdsa_key", "ecdsa_key.pub")
-_RESTART = "systemctl daemon-reload; systemctl reset-failed ssh 2>/dev/null || :; systemctl restart ssh"
+from ddlcheck.lab.faults.fault import MPI, RESTART, Fault, files, sh
 
 FAULTS = (
     Fault(
@@ -55,7 +52,7 @@ FAULTS = (
     ),
     Fault(
         "mesh-listen", "sshd listens on the management address only", "ssh_mesh", r"nothing listens .*ListenAddress",
-        sh(f'f=/etc/ssh/sshd_config.d/50-site.conf; keep $f; echo "ListenAddress $address" > $f; {_RESTART}'),
-        files("/etc/ssh/sshd_config.d/50-site.conf", then=_RESTART), "", MPI,
+        sh(f'f=/etc/ssh/sshd_config.d/50-site.conf; keep $f; echo "ListenAddress $address" > $f; {RESTART}'),
+        files("/etc/ssh/sshd_config.d/50-site.conf", then=RESTART), "", MPI,
     ),
 )  # fmt: skip
