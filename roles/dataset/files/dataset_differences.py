@@ -86,19 +86,26 @@ def prove(root, entries, times, diff, progress, jobs=0):
     return bad
 
 
+def _begin(spec):
+    """Return (places, what is there, the files that have to be), the files as None where there is no folder."""
+    places = Places(spec)
+    said = look(spec, places)
+    if said["there"] not in ("link", "folder"):
+        return places, said, None
+    every = wanted(spec, places)
+    entries = mine(spec, every)
+    said.update(of_files=len(every), files=len(entries), bytes=sum(size for _, size in entries.values()))
+    return places, said, entries
+
+
 def quick(spec):
     """Return what can be said within ``spec["budget"]`` seconds: names, sizes, owners, some of the content."""
     begun = time.monotonic()
     end = begun + spec["budget"] * 0.9
-    places = Places(spec)
-    said = look(spec, places)
-    if said["there"] not in ("link", "folder"):
+    places, said, entries = _begin(spec)
+    if entries is None:
         return said
-    every = wanted(spec, places)
-    entries = mine(spec, every)
     uid = owner_of(spec)
-    said["of_files"] = len(every)
-    said["files"], said["bytes"] = len(entries), sum(size for _, size in entries.values())
     if spec["walk"]:
         diff, times, size, whole = compare(places.dest, entries, uid, begun + spec["budget"] * 0.7)
         said.update(found_bytes=size, found_files=len(times) + diff.found["extra"][0], whole=whole)
@@ -166,16 +173,12 @@ def sample(places, entries, times, diff, count, end):
 def full(spec, progress=lambda done: out("progress", done)):
     """Return what every byte says."""
     begun = time.monotonic()
-    places = Places(spec)
-    said = look(spec, places)
-    if said["there"] not in ("link", "folder"):
+    places, said, entries = _begin(spec)
+    if entries is None:
         return said
-    every = wanted(spec, places)
-    entries = mine(spec, every)
     diff, times, size, _ = compare(places.dest, entries, owner_of(spec))
     prove(places.dest, entries, times, diff, progress, spec.get("jobs", 0))
     said.update(
-        of_files=len(every), files=len(entries), bytes=sum(s for _, s in entries.values()),
         found_bytes=size, whole=True, full=True, found_files=len(times) + diff.found["extra"][0],
         looked=len(times), sampled=len(times), changed=0, unproven=0,
         differences=diff.shown(), seconds=round(time.monotonic() - begun, 3),
