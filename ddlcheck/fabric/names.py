@@ -61,10 +61,12 @@ class Names:
                 out.pairs.append(_record(event, pair, number, event["a"] % self.per_node, turned=turned))
         self._counters(out)
         self._hung(out)
-        for rank, signal in self.collector.killed():
-            if node := self.of(rank):
-                out.died[node] = signal
-        lost = {node for e in events["silent"] if (node := self.of(e["rank"]))} | self._mute()
+        died = {node: signal for rank, signal in self.collector.killed() if (node := self.of(rank))}
+        # Who was killed once may live the next time; who was killed twice would cost every launch that is left.
+        again = set(died) & set(out.died)
+        out.died |= died
+        silent = {node for e in events["silent"] if (node := self.of(e["rank"]))} | self._mute()
+        lost = (silent - set(died)) | again
         out.silent.extend(sorted(lost - set(out.silent)))
         if self.collector.dropped:
             out.notes.append(f"{self.collector.dropped} lines from ranks could not be read")
@@ -104,12 +106,16 @@ class Names:
                 known["by"].append(by)
 
     def _broken(self) -> list[Event]:
-        """Return what names a pair; a rank that was told to end was only near it."""
-        held = self._held()
+        """Return what names a pair; a rank that was told to end was only near it.
+
+        Of a pair with a rank that was stopped or killed, the pair is not to blame.
+        """
+        dead = {rank for rank, _ in self.collector.killed()}
+        stopped = self._held() | dead
         stuck = [
-            e for e in self.collector.events["stuck"] if e["how"] in ("late", "quit") and not {e["a"], e["b"]} & held
+            e for e in self.collector.events["stuck"] if e["how"] in ("late", "quit") and not {e["a"], e["b"]} & stopped
         ]
-        return [*self.collector.events["hang"], *stuck]
+        return [*(e for e in self.collector.events["hang"] if not {e["a"], e["b"]} & dead), *stuck]
 
     def _held(self) -> set[int]:
         """Return ranks that were stopped: they say so, or their partner polled and they had no processor at all.
@@ -135,6 +141,8 @@ class Names:
         """Return in a few words what a launch died of."""
         if lost:
             return "no word from " + ", ".join(sorted(lost))
+        if died := {node for rank, _ in self.collector.killed() if (node := self.of(rank))}:
+            return f"a rank on {', '.join(sorted(died))} was killed"
         stuck = [pair for e in self._broken() if (pair := self._pair(e))]
         return f"{stuck[0][0]} and {stuck[0][1]} did not get on" if stuck else "it ended early"
 

@@ -18,6 +18,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <mpi.h>
 #include <net/if.h>
@@ -118,12 +119,37 @@ static void clean(char *text) { /* what a file holds may end up in JSON */
     if (*text < ' ' || *text == '"' || *text == '\\' || *text > '~') *text = *text == '\n' ? 0 : '?';
 }
 
+/* ---- a witness ---- */
+static int to_witness = -1;
+/* A rank that is killed has no last word, and its partner's, whose connection broke, may end the job before the
+ * launcher says who died first. So a child of it waits for its end, and speaks where the rank did not see it come. */
+static void take_witness(void) {
+  int ends[2];
+  char seen;
+  if (pipe2(ends, O_CLOEXEC)) return;
+  pid_t child = fork();
+  close(ends[child ? 0 : 1]);
+  if (child) {
+    to_witness = child > 0 ? ends[1] : -1;
+    return;
+  }
+  prctl(PR_SET_NAME, "ddl-witness"); /* whoever looks for ranks looks for none here */
+  ssize_t n;
+  while ((n = read(ends[0], &seen, 1)) < 0 && errno == EINTR);
+  if (!n) say("{\"t\":\"died\",\"rank\":%d}", rank);
+  syscall(SYS_exit_group, 0);
+}
+static void own_end(void) { /* it ends, and knows it: async-signal-safe */
+  if (to_witness >= 0) (void)!write(to_witness, "", 1);
+}
+
 /* ---- deadlines ---- */
 /* What was under way, once. `how`: "late" after our own alarm, "quit" when the MPI library ended the process,
  * "crash" when it touched memory that is not the processor's (device buffers), "told" on SIGTERM, which names
  * nobody: somebody else's pair broke the run; "held" on SIGTERM when a rank that polls had not done so for long:
  * it was stopped, and its daemon let it go on to end it. */
 static void last_word(const char *how, size_t n) {
+  own_end();
   if (underway_n) {
     /* At once: between two writes the launcher could forward another rank's last word. */
     struct iovec line[2] = {{underway, underway_n}, {(char *)how, n}};
@@ -990,6 +1016,7 @@ int main(int argc, char **argv) {
       rank, host, soft, hard, boot, net);
   choose_rail(atoi(from_env(locals)));
   say_links();
+  take_witness(); /* before MPI_Init: devices do not like a fork after it */
   if (opt.cuda) { /* before MPI_Init, which looks for a context */
     doing("the start of CUDA", -1, rank, rank);
     arm(opt.patience * 6); /* a driver that wakes takes its time */

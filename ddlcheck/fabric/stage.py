@@ -194,8 +194,9 @@ class _Run:
                 return
             self.out.failure = {}
             alive = [node for node in self.nodes if node not in lost | self._stubborn()]
-            progress_made = len(left) < len(todo) or len(alive) < len(self.nodes)
-            if not left or not progress_made or (launch and self._in_vain()) or time.monotonic() > self.end:
+            # A rank that was killed for the first time may live in the next launch.
+            better = len(left) < len(todo) or len(alive) < len(self.nodes) or bool(set(self.out.died) - died)
+            if not left or not better or (launch and self._in_vain()) or time.monotonic() > self.end:
                 if left and collector.rc != 0:
                     self._fail(collector)
                 return

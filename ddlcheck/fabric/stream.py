@@ -35,6 +35,7 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "hang": {"rank": int, "r": int, "a": int, "b": int, "during": str},
     "stuck": {"rank": int, "r": int, "a": int, "b": int, "during": str, "how": str},
     "silent": {"rank": int, "hub": int, "r": int},
+    "died": {"rank": int},
     "count": {"rank": int, "phase": str, "payload": int, "moved": dict},
     "error": {"rank": int, "why": str},
     "links": {"rank": int, "links": dict, "addresses": dict},
@@ -101,6 +102,8 @@ _KILLED = re.compile(
     r"noticed that process rank (\d{1,7}) with PID \d+ on node \S+ exited on\s+signal (\d+)( \([^)\n]{1,40}\))?"
 )
 _ASKED = ("2", "15")
+#: What its witness says of a rank that did not see its end come: SIGKILL, or a crash in a library.
+WITNESSED = "a signal that it could not answer"
 
 
 class Collector:
@@ -142,9 +145,16 @@ class Collector:
         return self._first + ("[…]\n" + self._last if self._last else "")
 
     def killed(self) -> list[tuple[int, str]]:
-        """Return (rank, signal) of ranks that the launcher saw die of one; not of those it ended itself."""
+        """Return (rank, signal) of ranks that died of one; not of those that the launcher ended itself.
+
+        The launcher says so where it learns of it before a partner that lost its connection ends the job; a rank's
+        witness says so always, but does not know the signal.
+        """
         found = _KILLED.findall(self.talk)
-        return [(int(rank), f"signal {number}{name}") for rank, number, name in found if number not in _ASKED]
+        out = {int(rank): f"signal {number}{name}" for rank, number, name in found if number not in _ASKED}
+        for event in self.events["died"]:
+            out.setdefault(event["rank"], WITNESSED)
+        return list(out.items())
 
     @property
     def rc(self) -> int | None:

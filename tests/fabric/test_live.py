@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -128,16 +129,17 @@ def test_a_node_that_stops_in_the_middle_is_named_and_the_others_are_measured(cl
 
 
 class Killing(LocalHead):
-    """Kills (or stops) what runs a program on a node, once, when a line holds the mark."""
+    """Kills (or stops) what runs a program on a node when a line holds the mark: once, or again and again."""
 
-    def __init__(self, nodes, node, program, mark, sign=signal.SIGKILL):
+    def __init__(self, nodes, node, program, mark, sign=signal.SIGKILL, *, again=False):
         super().__init__(prefix=nodes.enter(nodes.names[0]))
         self.nodes, self.node, self.program, self.mark, self.sign = nodes, node, program, mark, sign
+        self.again = again
         self.killed = []
 
     def stream(self, argv, **more):
         for line in super().stream(argv, **more):
-            if self.mark in line and not self.killed:
+            if self.mark in line and (self.again or not self.killed):
                 for pid in self.nodes.pids(self.node):
                     with contextlib.suppress(OSError):
                         if Path(f"/proc/{pid}/comm").read_text().startswith(self.program):
@@ -169,7 +171,16 @@ def test_a_rank_that_is_killed_in_the_middle_is_named_and_all_pairs_are_measured
     assert len(met(found)) == 6
     ((nodes, said),) = judged(found)
     assert nodes == ("node2",)
-    assert "signal 9" in said
+    assert re.search(r"ended by (signal 9|a signal that it could not answer)", said), said
+
+
+def test_a_rank_that_is_killed_in_every_launch_is_left_out_and_the_others_are_measured(clean):
+    head = Killing(clean, "ft2", "rank-", '"t":"rank","rank":1', again=True)
+    found = run(clean, head=head)
+    assert {frozenset(("node1", "node3")), frozenset(("node1", "node4")), frozenset(("node3", "node4"))} <= met(found)
+    ((nodes, said),) = judged(found)
+    assert nodes == ("node2",)
+    assert "its rank was ended by" in said
 
 
 def test_a_hub_that_is_stopped_is_named_though_its_daemon_lets_it_go_on_to_end_it(clean):

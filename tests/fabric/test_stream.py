@@ -145,3 +145,33 @@ def test_a_hub_that_reached_nobody_is_lost_only_if_it_stood_still_or_said_nothin
         collector.feed(line({"t": "stuck", "rank": 0, "r": -1, "a": 0, "b": 0, "during": "hub", "how": how}))
     assert Names(["a", "b"], {"a": "a", "b": "b"}, 1, collector).add_to(out, 1) == lost
     assert [(pair["a"], pair["b"]) for pair in out.hung] == [("a", "b")]
+
+
+def test_a_killed_rank_is_named_by_its_witness_where_its_partner_ended_the_job_before_the_launcher_knew():
+    # Seen with 4.1.4: the connection to rank 1 broke, rank 2's MPI_Abort came first, and nobody spoke of a signal.
+    events = [
+        {"t": "died", "rank": 1},
+        {"t": "stuck", "rank": 2, "r": 0, "a": 1, "b": 2, "during": "one way", "how": "quit"},
+        {"t": "stuck", "rank": 3, "r": -1, "a": 3, "b": 0, "during": "hub", "how": "told"},
+    ]
+    nodes = ["a", "b", "c", "d"]
+    collector, out = Collector(), Measurement(nodes)
+    for event in events:
+        collector.feed(line(event))
+    names = Names(nodes, {node: node for node in nodes}, 1, collector)
+    assert names.add_to(out, 1) == set(), "it may live the next time"
+    assert list(out.died) == ["b"]
+    assert out.hung == []
+    assert names.why(set()) == "a rank on b was killed"
+    assert names.add_to(out, 1) == {"b"}, "not a second time"
+    assert out.silent == ["b"]
+
+
+def test_a_partner_that_gave_up_names_its_pair_where_no_rank_was_killed():
+    nodes = ["a", "b"]
+    collector, out = Collector(), Measurement(nodes)
+    for rank, how in ((0, "quit"), (1, "told")):
+        collector.feed(line({"t": "stuck", "rank": rank, "r": 0, "a": 0, "b": 1, "during": "one way", "how": how}))
+    assert Names(nodes, {node: node for node in nodes}, 1, collector).add_to(out, 1) == set()
+    assert [(pair["a"], pair["b"]) for pair in out.hung] == [("a", "b")]
+    assert out.died == {}
