@@ -32,23 +32,21 @@ def pairs(text: str) -> list[dict[str, Any]]:
 
 
 def beside_osu(folder: str, runs: int) -> None:
-    print("| path | what | OSU method | rank.c, one buffer | ratio | rank.c, a buffer a message | ratio |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| path | what | OSU method | rank.c | ratio |")
+    print("| --- | --- | --- | --- | --- |")
     for path in PATHS:
         values = {}
         for _ in range(runs):
             for name, size, n in (("latency", "8", "5000"), ("bandwidth", str(4 << 20), "20")):
                 values.setdefault((name, "osu"), []).append(float(mpirun(2, path, [f"{folder}/osu", size, n])))
-                for one in ("1", "0"):
-                    words = [f"{folder}/rank", f"sizes={size}", "ms=150", "iterations=5000", f"one_buffer={one}"]
-                    (pair,) = pairs(mpirun(2, path, words))
-                    value = pair["lat"][0]["median"] if name == "latency" else pair["bw"][0]["ab"]
-                    values.setdefault((name, one), []).append(value)
+                words = [f"{folder}/rank", f"sizes={size}", "ms=150", "iterations=5000"]
+                (pair,) = pairs(mpirun(2, path, words))
+                value = pair["lat"][0]["median"] if name == "latency" else pair["bw"][0]["ab"]
+                values.setdefault((name, "ours"), []).append(value)
         for name, unit in (("latency", "us"), ("bandwidth", "MB/s")):
             best = min if name == "latency" else max
-            osu, one, many = (best(values[name, who]) for who in ("osu", "1", "0"))
-            ratios = f"{one:.4g} | {one / osu:.3f} | {many:.4g} | {many / osu:.3f}"
-            print(f"| {path} | {name} | {osu:.4g} {unit} | {ratios} |", flush=True)
+            osu, ours = (best(values[name, who]) for who in ("osu", "ours"))
+            print(f"| {path} | {name} | {osu:.4g} {unit} | {ours:.4g} | {ours / osu:.3f} |", flush=True)
 
 
 def main() -> None:

@@ -148,11 +148,12 @@ class Collector:
         """Return (rank, signal) of ranks that died of one; not of those that the launcher ended itself.
 
         The launcher says so where it learns of it before a partner that lost its connection ends the job; a rank's
-        witness says so always, but does not know the signal.
+        witness says so always, but does not know the signal. Of several witnesses the first: a launcher may end the
+        other ranks by SIGKILL then (Hydra).
         """
         found = _KILLED.findall(self.talk)
         out = {int(rank): f"signal {number}{name}" for rank, number, name in found if number not in _ASKED}
-        for event in self.events["died"]:
+        for event in self.events["died"][:1]:
             out.setdefault(event["rank"], WITNESSED)
         return list(out.items())
 

@@ -121,6 +121,13 @@ def test_a_rank_that_a_signal_ended_is_told_and_not_one_that_was_asked_to_end():
     assert collector.killed() == [(9, "signal 9 (Killed)"), (11, "signal 11 (Segmentation fault)")]
 
 
+def test_only_the_first_witness_names_a_rank_for_a_launcher_may_kill_the_others():
+    collector = Collector()
+    for rank in (2, 0, 1):
+        collector.feed(line({"t": "died", "rank": rank}))
+    assert [rank for rank, _ in collector.killed()] == [2]
+
+
 def late(rank, cpu):
     return {"t": "stuck", "rank": rank, "r": 0, "a": 0, "b": 1, "during": "one way", "how": "late", "cpu": cpu}
 
