@@ -53,7 +53,7 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     with tempfile.TemporaryDirectory() as folder:
         for name, source in (("osu", HERE / "fabric_osu.c"), ("rank", RANK)):
-            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source), "-ldl"], check=True)
+            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source), "-ldl", "-pthread"], check=True)
         beside_osu(folder, runs)
 
 

@@ -55,7 +55,7 @@ def main() -> None:
     ranks = int(sys.argv[2]) if len(sys.argv) > 2 else 8  # noqa: PLR2004
     with tempfile.TemporaryDirectory() as folder:
         for name, source in (("serial", HERE / "fabric_serial.c"), ("rank", RANK)):
-            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source), "-ldl"], check=True)
+            subprocess.run(["mpicc", "-O2", "-std=gnu11", "-o", f"{folder}/{name}", str(source), "-ldl", "-pthread"], check=True)
         what = rows(folder, ranks)
         found: dict[str, list[float]] = {name: [] for name in what}
         for _ in range(runs):

@@ -22,7 +22,7 @@ if [ ! -x "$program" ]; then
   work=$(TMPDIR=$cache mktemp -d "$cache/build.XXXXXX" 2>&1) || fail "cannot write to $cache: $work"
   trap 'rm -rf "$work"' EXIT
   printf '%s' "$source" | base64 -d | gzip -d >"$work/rank.c" || fail "cannot write to $work"
-  said=$(TMPDIR=$work "$mpicc" -O2 -std=gnu11 -o "$work/rank" "$work/rank.c" -ldl 2>&1) || fail "$mpicc failed: $said"
+  said=$(TMPDIR=$work "$mpicc" -O2 -std=gnu11 -o "$work/rank" "$work/rank.c" -ldl -pthread 2>&1) || fail "$mpicc failed: $said"
   # A shared home: whoever is last wins, with the same bytes.
   mv -f "$work/rank" "$program" || fail "cannot write to $cache"
   rm -rf "$work"

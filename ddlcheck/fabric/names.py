@@ -61,7 +61,7 @@ class Names:
                 out.pairs.append(_record(event, pair, number, event["a"] % self.per_node, turned=turned))
         self._counters(out)
         self._hung(out)
-        died = {node: signal for rank, signal in self.collector.killed() if (node := self.of(rank))}
+        died = self._died()
         # Who was killed once may live the next time; who was killed twice would cost every launch that is left.
         again = set(died) & set(out.died)
         out.died |= died
@@ -105,6 +105,10 @@ class Names:
             if by not in known["by"]:
                 known["by"].append(by)
 
+    def _died(self) -> dict[str, str]:
+        """Return the nodes with a rank that a signal ended, and which."""
+        return {node: signal for rank, signal in self.collector.killed() if (node := self.of(rank))}
+
     def _broken(self) -> list[Event]:
         """Return what names a pair; a rank that was told to end was only near it.
 
@@ -141,7 +145,7 @@ class Names:
         """Return in a few words what a launch died of."""
         if lost:
             return "no word from " + ", ".join(sorted(lost))
-        if died := {node for rank, _ in self.collector.killed() if (node := self.of(rank))}:
+        if died := self._died():
             return f"a rank on {', '.join(sorted(died))} was killed"
         stuck = [pair for e in self._broken() if (pair := self._pair(e))]
         return f"{stuck[0][0]} and {stuck[0][1]} did not get on" if stuck else "it ended early"

@@ -35,7 +35,7 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "hang": {"rank": int, "r": int, "a": int, "b": int, "during": str},
     "stuck": {"rank": int, "r": int, "a": int, "b": int, "during": str, "how": str},
     "silent": {"rank": int, "hub": int, "r": int},
-    "died": {"rank": int},
+    "died": {"rank": int, "signal": int},
     "count": {"rank": int, "phase": str, "payload": int, "moved": dict},
     "error": {"rank": int, "why": str},
     "links": {"rank": int, "links": dict, "addresses": dict},
@@ -102,8 +102,8 @@ _KILLED = re.compile(
     r"noticed that process rank (\d{1,7}) with PID \d+ on node \S+ exited on\s+signal (\d+)( \([^)\n]{1,40}\))?"
 )
 _ASKED = ("2", "15")
-#: What its witness says of a rank that did not see its end come: SIGKILL, or a crash in a library.
-WITNESSED = "a signal that it could not answer"
+#: A rank's witness came too late to learn which signal ended it: SIGKILL, or a crash in a library.
+UNKNOWN_SIGNAL = "a signal that it could not answer"
 
 
 class Collector:
@@ -148,13 +148,13 @@ class Collector:
         """Return (rank, signal) of ranks that died of one; not of those that the launcher ended itself.
 
         The launcher says so where it learns of it before a partner that lost its connection ends the job; a rank's
-        witness says so always, but does not know the signal. Of several witnesses the first: a launcher may end the
-        other ranks by SIGKILL then (Hydra).
+        witness says so always, and mostly the signal. Of several witnesses the first: a launcher may end the other
+        ranks by SIGKILL then (Hydra).
         """
         found = _KILLED.findall(self.talk)
         out = {int(rank): f"signal {number}{name}" for rank, number, name in found if number not in _ASKED}
         for event in self.events["died"][:1]:
-            out.setdefault(event["rank"], WITNESSED)
+            out.setdefault(event["rank"], f"signal {event['signal']}" if event["signal"] else UNKNOWN_SIGNAL)
         return list(out.items())
 
     @property

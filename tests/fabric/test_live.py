@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -17,6 +16,7 @@ from ddlcheck.fabric.local import LocalHead
 from ddlcheck.fabric.options import Options
 from ddlcheck.fabric.second import suspected
 from ddlcheck.fabric.stage import measure
+from ddlcheck.fabric.stream import UNKNOWN_SIGNAL
 from ddlcheck.intent import Intent
 from ddlcheck.judging import blame, matrix, outliers
 from ddlcheck.verdict import Status
@@ -165,13 +165,17 @@ def judged(found):
 
 
 def test_a_rank_that_is_killed_in_the_middle_is_named_and_all_pairs_are_measured(clean):
-    head = Killing(clean, "ft2", "rank-", '"t":"pair"')
-    found = run(clean, head=head)
-    assert head.killed
-    assert len(met(found)) == 6
-    ((nodes, said),) = judged(found)
-    assert nodes == ("node2",)
-    assert re.search(r"ended by (signal 9|a signal that it could not answer)", said), said
+    said, tried = "", []
+    # Of 30 witnesses beside two ranks that kept both cores busy, 2 came too late to read the signal; 3 in a row do not.
+    while not said or (UNKNOWN_SIGNAL in said and len(tried) < 3):
+        head = Killing(clean, "ft2", "rank-", '"t":"pair"')
+        found = run(clean, head=head)
+        assert head.killed
+        assert len(met(found)) == 6
+        ((nodes, said),) = judged(found)
+        assert nodes == ("node2",)
+        tried.append(said)
+    assert "signal 9" in said, tried
 
 
 def test_a_rank_that_is_killed_in_every_launch_is_left_out_and_the_others_are_measured(clean):

@@ -124,7 +124,7 @@ def test_a_rank_that_a_signal_ended_is_told_and_not_one_that_was_asked_to_end():
 def test_only_the_first_witness_names_a_rank_for_a_launcher_may_kill_the_others():
     collector = Collector()
     for rank in (2, 0, 1):
-        collector.feed(line({"t": "died", "rank": rank}))
+        collector.feed(line({"t": "died", "rank": rank, "signal": 0}))
     assert [rank for rank, _ in collector.killed()] == [2]
 
 
@@ -157,7 +157,7 @@ def test_a_hub_that_reached_nobody_is_lost_only_if_it_stood_still_or_said_nothin
 def test_a_killed_rank_is_named_by_its_witness_where_its_partner_ended_the_job_before_the_launcher_knew():
     # Seen with 4.1.4: the connection to rank 1 broke, rank 2's MPI_Abort came first, and nobody spoke of a signal.
     events = [
-        {"t": "died", "rank": 1},
+        {"t": "died", "rank": 1, "signal": 9},
         {"t": "stuck", "rank": 2, "r": 0, "a": 1, "b": 2, "during": "one way", "how": "quit"},
         {"t": "stuck", "rank": 3, "r": -1, "a": 3, "b": 0, "during": "hub", "how": "told"},
     ]
@@ -167,7 +167,7 @@ def test_a_killed_rank_is_named_by_its_witness_where_its_partner_ended_the_job_b
         collector.feed(line(event))
     names = Names(nodes, {node: node for node in nodes}, 1, collector)
     assert names.add_to(out, 1) == set(), "it may live the next time"
-    assert list(out.died) == ["b"]
+    assert out.died == {"b": "signal 9"}
     assert out.hung == []
     assert names.why(set()) == "a rank on b was killed"
     assert names.add_to(out, 1) == {"b"}, "not a second time"
