@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 16
+#define MOST 64
 
 int main(int argc, char **argv) {
-  int rank, bytes = argc > 1 ? atoi(argv[1]) : 8, n = argc > 2 ? atoi(argv[2]) : 10000;
-  MPI_Request requests[WINDOW];
+  int rank, bytes = argc > 1 ? atoi(argv[1]) : 8, n = argc > 2 ? atoi(argv[2]) : 10000, window = argc > 3 ? atoi(argv[3]) : MOST;
+  MPI_Request requests[MOST];
   MPI_Init(&argc, &argv);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   char *buffer = malloc(bytes), *other = malloc(bytes);
@@ -25,15 +25,15 @@ int main(int argc, char **argv) {
   } else {
     for (int i = -2; i < n; i++) {
       if (i == 0) start = MPI_Wtime();
-      for (int k = 0; k < WINDOW; k++) {
+      for (int k = 0; k < window; k++) {
         if (!rank) MPI_Isend(buffer, bytes, MPI_BYTE, 1, 2, MPI_COMM_WORLD, &requests[k]);
         else MPI_Irecv(buffer, bytes, MPI_BYTE, 0, 2, MPI_COMM_WORLD, &requests[k]);
       }
-      MPI_Waitall(WINDOW, requests, MPI_STATUSES_IGNORE);
+      MPI_Waitall(window, requests, MPI_STATUSES_IGNORE);
       if (!rank) MPI_Recv(other, 4, MPI_BYTE, 1, 3, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
       else MPI_Send(other, 4, MPI_BYTE, 0, 3, MPI_COMM_WORLD);
     }
-    if (!rank) printf("%.2f\n", (double)bytes * WINDOW * n / (MPI_Wtime() - start) / 1e6);
+    if (!rank) printf("%.2f\n", (double)bytes * window * n / (MPI_Wtime() - start) / 1e6);
   }
   MPI_Finalize();
   return 0;

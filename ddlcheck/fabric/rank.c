@@ -52,7 +52,7 @@
 #define MAX_SIZES 8
 #define MAX_DEVICES 128
 #define STAMP 256          /* bytes: no packet is smaller (the least MTU of InfiniBand) */
-#define CACHED (8 << 20)   /* bytes of a window that stay in a processor's last cache */
+#define CACHED (8 << 20)   /* bytes of a window at most */
 #define BLOCK 4096         /* bytes that a stream's messages repeat */
 #define BIG 65536          /* bytes: from here on a size is a bandwidth, below it is a latency */
 enum { TAG_HUB = 1, TAG_ARRIVE, TAG_HELLO, TAG_PING, TAG_CONTROL, TAG_READY, TAG_DATA, TAG_ACK, TAG_SUM };
@@ -415,19 +415,19 @@ static uint64_t mix(uint64_t a, uint64_t b) {
   x = (x ^ (x >> 30)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
 }
+static uint64_t word_at(uint64_t seed, long i) { return seed + (uint64_t)(i / 8) * 0x9e3779b97f4a7c15u; }
 static void fill(char *buffer, long bytes, uint64_t seed) {
-  uint64_t *words = (uint64_t *)buffer;
-  for (long i = 0; i < bytes / 8; i++) words[i] = seed + (uint64_t)i * 0x9e3779b97f4a7c15u;
-  for (long i = bytes / 8 * 8; i < bytes; i++) buffer[i] = (char)(seed + i);
+  uint64_t *words = (uint64_t *)buffer, rest = word_at(seed, bytes);
+  for (long i = 0; i < bytes / 8; i++) words[i] = word_at(seed, i * 8);
+  memcpy(buffer + bytes / 8 * 8, &rest, bytes % 8);
 }
 static long first_wrong(const char *buffer, long bytes, uint64_t seed) {
   const uint64_t *words = (const uint64_t *)buffer;
-  uint64_t wrong = 0;
-  for (long i = 0; i < bytes / 8; i++) wrong |= words[i] ^ (seed + (uint64_t)i * 0x9e3779b97f4a7c15u);
-  for (long i = bytes / 8 * 8; i < bytes; i++) wrong |= (uint64_t)(buffer[i] != (char)(seed + i));
-  if (!wrong) return -1;
+  uint64_t wrong = 0, rest = word_at(seed, bytes);
+  for (long i = 0; i < bytes / 8; i++) wrong |= words[i] ^ word_at(seed, i * 8);
+  if (!wrong && !memcmp(buffer + bytes / 8 * 8, &rest, bytes % 8)) return -1;
   for (long i = 0; i < bytes / 8; i++)
-    if (words[i] != seed + (uint64_t)i * 0x9e3779b97f4a7c15u) return i * 8;
+    if (words[i] != word_at(seed, i * 8)) return i * 8;
   return bytes / 8 * 8;
 }
 
@@ -446,29 +446,61 @@ static void check(const char *buffer, long bytes, uint64_t seed) {
 }
 /* Messages in a window. Each has a buffer of its own, for each is compared; where all of them are more than the
  * processor's cache, they are slower than the link. 8 MiB take 340 us at 200 Gb/s: the answer costs under 1 %. */
-static int window_of(long bytes) {
-  long most = CACHED / bytes < 2 ? 2 : CACHED / bytes;
+static long cached = CACHED, cached_by_both = CACHED;
+static int window_of(long bytes, long room) {
+  long most = room / bytes < 2 ? 2 : room / bytes;
   return opt.window < most ? opt.window : (int)most;
 }
+/* Half of this rank's share of the node's last caches; the other half is for what it sends. */
+static void share_cache(int ranks) {
+  long long all = 0;
+  char path[80], text[32];
+  for (int cpu = 0;; cpu++) { /* each cache once: by the first of those that share it */
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/shared_cpu_list", cpu);
+    read_line(path, text, sizeof text);
+    if (!text[0]) break;
+    if (atoi(text) != cpu) continue;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index3/size", cpu);
+    read_line(path, text, sizeof text);
+    all += atoll(text) * (strchr(text, 'K') ? 1024 : 1);
+  }
+  if (all && all / ranks / 2 < cached) cached = all / ranks / 2;
+}
 static long apart(long bytes) { return (bytes + 4095) / 4096 * 4096; }
-/* A stream's messages repeat a block of BLOCK bytes, and one word of every STAMP bytes tells the place and the window,
- * so that what is left of an older one, or landed elsewhere, shows. Filling all of a window's bytes anew would take
- * longer than to send them, and whole messages to compare with would drive the window out of the cache. */
+/* A stream's messages repeat a block of BLOCK bytes, whose first word tells the place and the window: filling all of a
+ * window's bytes anew would take longer than to send them, whole messages to compare with would drive the window out of
+ * the cache, and a sender that writes to all of its lines makes the receiver fetch them from another core's cache.
+ * What is not overwritten must show as well, so the receiver spoils a word of every STAMP bytes before they come. */
 static char block[BLOCK] __attribute__((aligned(BLOCK))); /* what comes in repeats this */
-static void stamp(char *buffer, long from, long bytes, uint64_t seed) {
-  for (long i = 0; i + 8 <= bytes; i += STAMP) *(uint64_t *)(buffer + i) = seed + (uint64_t)(from + i) * 0x9e3779b97f4a7c15u;
+static void stamp(char *to, long at, long bytes, uint64_t seed) {
+  uint64_t word = word_at(seed, at);
+  memcpy(to, &word, bytes - at < 8 ? bytes - at : 8);
+}
+static void stamp_all(char *buffer, long bytes, uint64_t seed) {
+  for (long at = 0; at < bytes; at += BLOCK) stamp(buffer + at, at, bytes, seed);
 }
 static void lay(char *buffer, long bytes, uint64_t seed) { /* but the stamps */
   for (long at = 0; at < bytes; at += BLOCK) fill(buffer + at, bytes - at < BLOCK ? bytes - at : BLOCK, seed);
 }
-static void check_slot(const char *got, long bytes, uint64_t seed) {
+static void spoil(char *got, long n) {
+  for (long i = 0; i + 8 <= n; i += STAMP) *(uint64_t *)(got + i) = ~*(uint64_t *)(block + i);
+}
+static void spoil_slots(int n, long bytes) {
+  for (int k = 0; k < n; k++)
+    for (long at = 0; at < bytes; at += BLOCK)
+      spoil(receive_slots + k * apart(bytes) + at, bytes - at < BLOCK ? bytes - at : BLOCK);
+}
+static void check_slot(char *got, long bytes, uint64_t seed) {
+  int right = 1;
   for (long at = 0; at < bytes; at += BLOCK) {
     long n = bytes - at < BLOCK ? bytes - at : BLOCK, i = 0;
-    stamp(block, at, n, seed);
-    if (!memcmp(got + at, block, n)) continue;
-    while (i < n && got[at + i] == block[i]) i++;
-    if (!bad++) bad_first = at + i;
-    return;
+    stamp(block, at, bytes, seed);
+    if (right && memcmp(got + at, block, n)) {
+      while (got[at + i] == block[i]) i++;
+      if (!bad++) bad_first = at + i;
+      right = 0;
+    }
+    spoil(got + at, n); /* for the next one, while it is in the cache */
   }
 }
 static void check_slots(int n, long bytes, uint64_t seed) {
@@ -478,7 +510,7 @@ static void take_slots(void) { /* anew after a hang: a late message may still la
   long room = slot_bytes;
   send_slots = receive_slots = NULL;
   for (int i = 0; i < opt.n_sizes; i++) {
-    long window = window_of(opt.sizes[i]) * apart(opt.sizes[i]);
+    long window = window_of(opt.sizes[i], cached) * apart(opt.sizes[i]);
     if (window > room) room = window;
   }
   if (posix_memalign((void **)&send_slots, 4096, (size_t)slot_bytes) ||
@@ -558,16 +590,16 @@ static size_t latency(int peer, int first, long bytes, uint64_t seed, char *text
 }
 /* The sender's side; as osu_bw: a window of sends, then one short answer. Median rate of the windows. */
 static double stream_out(int peer, long bytes, uint64_t seed, int both) {
-  int n = 0, w = 1, windows = 0, full = window_of(bytes);
+  int n = 0, w = 1, windows = 0, full = window_of(bytes, cached_by_both);
   double start = now(), spent = 0;
   lay(send_slots, bytes, seed);
-  if (both) lay(block, BLOCK, ~seed);
+  if (both) lay(block, BLOCK, ~seed), spoil_slots(full, bytes);
   for (int i = 0;; i++) {
     /* The first message tells how many fit; the second window only warms up. */
     int more = opt.windows ? i < opt.windows + 2 : i < 3 || (now() - start < opt.ms * 1e-3 && windows < opt.iterations);
     control c = {more, w, seed + i * 1000, 0};
     arm(opt.patience);
-    stamp(send_slots, 0, bytes, c.seed);
+    stamp_all(send_slots, bytes, c.seed);
     MPI_Send(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD);
     if (!c.go) break;
     if (both)
@@ -592,7 +624,8 @@ static double stream_out(int peer, long bytes, uint64_t seed, int both) {
   return windows ? samples[windows / 2] : 0;
 }
 static void stream_in(int peer, long bytes, uint64_t seed, int both) {
-  lay(block, BLOCK, seed);
+  int full = window_of(bytes, cached_by_both);
+  lay(block, BLOCK, seed), spoil_slots(full, bytes);
   if (both) lay(send_slots, bytes, ~seed);
   for (;;) {
     control c;
@@ -600,10 +633,10 @@ static void stream_in(int peer, long bytes, uint64_t seed, int both) {
     arm(opt.patience);
     MPI_Recv(&c, sizeof c, MPI_BYTE, peer, TAG_CONTROL, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     if (!c.go) return;
-    int w = c.messages < 1 ? 1 : c.messages > opt.window ? opt.window : c.messages;
+    int w = c.messages < 1 ? 1 : c.messages > full ? full : c.messages;
     for (int k = 0; k < w; k++)
       MPI_Irecv(receive_slots + k * apart(bytes), bytes, MPI_BYTE, peer, TAG_DATA, MPI_COMM_WORLD, &requests[n++]);
-    if (both) stamp(send_slots, 0, bytes, ~c.seed);
+    if (both) stamp_all(send_slots, bytes, ~c.seed);
     MPI_Send(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD);
     if (both) {
       MPI_Recv(NULL, 0, MPI_BYTE, peer, TAG_READY, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
@@ -633,7 +666,7 @@ static int has_cuda;
 static int pair(int round, int peer, char *text, size_t room) {
   int a = rank < peer ? rank : peer, b = rank < peer ? peer : rank, first = rank == a;
   uint64_t seed = mix(mix(a, b), round + 1);
-  static uint64_t hello[2], answer[2];
+  static uint64_t hello[3], answer[3];
   static devices before, after, pair_moved;
   MPI_Request both[2];
   summary mine = {{0}, 0, 0, ""}, theirs = {{0}, 0, 0, ""};
@@ -643,9 +676,9 @@ static int pair(int round, int peer, char *text, size_t room) {
   pair_moved.n = 0;
   doing("handshake", round, a, b);
   arm(opt.patience + 5);
-  hello[0] = mix(seed, 1), hello[1] = has_cuda;
-  MPI_Irecv(answer, 2, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[0]);
-  MPI_Isend(hello, 2, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[1]);
+  hello[0] = mix(seed, 1), hello[1] = has_cuda, hello[2] = cached;
+  MPI_Irecv(answer, 3, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[0]);
+  MPI_Isend(hello, 3, MPI_UINT64_T, peer, TAG_HELLO + 16 * (round + 1), MPI_COMM_WORLD, &both[1]);
   if (!wait_for(2, both, opt.patience)) {
     say("{\"t\":\"hang\",\"rank\":%d,\"r\":%d,\"a\":%d,\"b\":%d,\"during\":\"handshake\"}", rank, round, a, b);
     underway_n = 0;
@@ -653,6 +686,7 @@ static int pair(int round, int peer, char *text, size_t room) {
     return HUNG;
   }
   if (answer[0] != hello[0] && !bad++) bad_first = 0;
+  cached_by_both = (long)answer[2] < cached ? (long)answer[2] : cached;
   if (opt.cuda) {
     doing("device buffers", round, a, b);
     if (has_cuda && answer[1]) device_pair(peer, first, mix(seed, 500), text, room);
@@ -1043,6 +1077,7 @@ static void choose_rail(int local) { /* rails=mlx5_0:1,mlx5_1:1 : one device for
 int main(int argc, char **argv) {
   static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", NULL};
   static const char *const locals[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", NULL};
+  static const char *const here[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", NULL};
   struct rlimit limit = {0, 0};
   char soft[32], hard[32], version[MPI_MAX_LIBRARY_VERSION_STRING], net[64] = "", boot[64];
   int length;
@@ -1065,6 +1100,7 @@ int main(int argc, char **argv) {
   say("{\"t\":\"born\",\"rank\":%d,\"host\":\"%s\",\"memlock_soft\":\"%s\",\"memlock_hard\":\"%s\",\"stack\":\"%s %s\"}",
       rank, host, soft, hard, boot, net);
   choose_rail(atoi(from_env(locals)));
+  share_cache(atoi(from_env(here)) > 0 ? atoi(from_env(here)) : 1);
   say_links();
   take_witness(); /* before MPI_Init: devices do not like a fork after it */
   if (opt.cuda) { /* before MPI_Init, which looks for a context */

@@ -83,7 +83,7 @@ def test_every_pair_is_measured_by_node_name_and_nothing_is_left_running(clean):
 def test_one_wrong_byte_of_one_message_is_found_with_its_place(clean, tmp_path):
     source, library = Path(__file__).with_name("damage.c"), tmp_path / "damage.so"
     subprocess.run(["mpicc", "-shared", "-fPIC", "-o", library, source], check=True)
-    found = run(clean, env={"LD_PRELOAD": str(library)}, suspects=None)
+    found = run(clean, env={"LD_PRELOAD": str(library), "DAMAGE": "flip"}, suspects=None)
     (hurt,) = [p for p in found.pairs if p["bad"]]
     assert "node2" in (hurt["a"], hurt["b"])
     assert (hurt["bad"], hurt["at"]) == (1, 54321)
