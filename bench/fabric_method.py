@@ -14,7 +14,7 @@ import tempfile
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
-RANK = HERE.parent / "ddlcheck" / "fabric" / "rank.c"
+RANK = HERE.parent / "ddlcheck" / "fabric" / "rank" / "rank.c"
 LARGE = 4 << 20
 #: Messages of 4 MiB in a window of ours: 8 MiB stay in the cache. TCP is the faster the fewer are under way at once.
 WINDOW = 2

@@ -63,7 +63,7 @@ def _sizes(text: str) -> tuple[int, ...]:
         if not digits.isdigit() or not 0 < int(digits) * factor <= 64 << 20:
             raise argparse.ArgumentTypeError(f"{word!r} is not a size from 1 to 64M")
         out.append(int(digits) * factor)
-    if len(out) > 8:  # noqa: PLR2004 - MAX_SIZES in rank.c
+    if len(out) > 8:  # noqa: PLR2004 - MAX_SIZES in rank/base.h
         raise argparse.ArgumentTypeError("more than 8 sizes")
     return tuple(out)
 

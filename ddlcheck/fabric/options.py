@@ -47,5 +47,5 @@ class Options:
 
     def per_round(self) -> float:
         """Return the seconds a round should take: a fifth of ``ms`` a latency, three streams a bandwidth."""
-        latencies = sum(size < 65536 for size in self.sizes)  # noqa: PLR2004 - BIG in rank.c
+        latencies = sum(size < 65536 for size in self.sizes)  # noqa: PLR2004 - BIG in rank/base.h
         return 0.005 + self.ms * 1e-3 * (0.25 * latencies + 3.3 * (len(self.sizes) - latencies))

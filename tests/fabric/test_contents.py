@@ -22,7 +22,7 @@ def build(program, *argv):
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("rank") / "rank", FABRIC / "rank.c")
+    return build(tmp_path_factory.mktemp("rank") / "rank", FABRIC / "rank" / "rank.c")
 
 
 @pytest.fixture(scope="module")
