@@ -116,8 +116,21 @@ def _passes(groups: list[fold.Group], result: Result, paint, width: int) -> list
 
 def _mend(groups: list[fold.Group], result: Result) -> list[str]:
     """Return the one command that applies the roles which the failures name, for the nodes they name."""
-    broken = [g for g in groups if g.verdict.status is Status.FAIL and g.verdict.remedy not in VERBS]
-    roles = [r for r in roles_and_checks() if any(g.verdict.remedy == r for g in broken)]
+    bad = [g for g in groups if g.verdict.status in (Status.FAIL, Status.UNKNOWN)]
+    # Where a promise is broken by something its own role leaves alone, another promise that waits for it gains
+    # nothing by that role.
+    by_hand = {
+        (promise, node)
+        for g in bad if g.verdict.status is Status.FAIL and g.verdict.remedy in VERBS
+        for promise in g.promises for node in g.nodes
+    }  # fmt: skip
+    roles = [
+        role for role in roles_and_checks()
+        if any(
+            g.verdict.remedy == role and (role in g.promises or any((role, node) not in by_hand for node in g.nodes))
+            for g in bad
+        )
+    ]  # fmt: skip
     if not roles or not result.source:
         return []
     # Roles that span nodes are applied to all: a mesh mended on one node is no mesh.

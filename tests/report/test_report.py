@@ -76,6 +76,21 @@ def test_the_command_that_mends_is_printed_once_with_all_roles():
     assert "ansible-playbook -i inv site.yml --tags clock,memlock\n" in out
 
 
+def test_a_role_that_its_own_check_calls_in_vain_is_not_in_the_command():
+    by_hand = verdict(promise="ssh_mesh", remedy="inspect", nodes=("node02",))
+    waits = verdict(promise="fabric", remedy="ssh_mesh", nodes=("node02",))
+    assert "To mend" not in text.render(result([by_hand, waits], promises=("ssh_mesh", "fabric")))
+    elsewhere = verdict(promise="fabric", remedy="ssh_mesh", nodes=("node03",))
+    assert "--tags ssh_mesh\n" in text.render(result([by_hand, elsewhere], promises=("ssh_mesh", "fabric")))
+    besides = verdict(promise="ssh_mesh", remedy="ssh_mesh", seen="no key", nodes=("node02",))
+    assert "--tags ssh_mesh\n" in text.render(result([by_hand, besides], promises=("ssh_mesh",)))
+
+
+def test_a_role_that_would_let_an_unknown_be_seen_is_in_the_command():
+    unknown = verdict(Status.UNKNOWN, remedy="ssh_mesh")
+    assert "--tags ssh_mesh\n" in text.render(result([unknown], promises=("memlock", "ssh_mesh")))
+
+
 def test_nothing_a_node_says_drives_the_terminal_or_breaks_a_line():
     evil = "x\x1b[2J\r\n\x07\u202eevil"
     for out in (text.render(result([verdict(seen=evil, cause=evil)])), lines.render("n", [verdict(seen=evil)], 1)):
