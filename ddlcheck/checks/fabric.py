@@ -131,10 +131,12 @@ def _without_port(seen: Seen) -> Verdict | None:
 def _gone(part: Part) -> Verdict | None:
     """Judge a node whose rank did not come, or did not stay."""
     if part["build"]:
+        from ddlcheck.judging.builds import unbuilt  # noqa: PLC0415
+
+        cause, remedy = unbuilt(part["build"])
         return Verdict(
             Status.FAIL, f"the rank program was not built: {part['build']}", promised="a compiler for MPI programs",
-            cause="mpicc is missing on the node, or cannot write or compile, or what it makes cannot be executed",
-            remedy="openmpi", evidence={"build": part["build"]},
+            cause=cause, remedy=remedy, evidence={"build": part["build"]},
         )  # fmt: skip
     if part["unstarted"]:
         why = part["unstarted"]

@@ -109,15 +109,8 @@ def _installed(said: Mapping[str, Sequence[str]], seen: Seen, intent: Intent) ->
         declared={"transport": str(intent["openmpi_transport"]), "mca": dict(intent["openmpi_mca"]),
                   "cuda": bool(intent["openmpi_cuda"])},
     )  # fmt: skip
-    if not version:
-        verdict.cause = "there is no mpirun, neither in the PATH of the job user's session nor under openmpi_prefix"
-        if path:
-            verdict.cause = f"{path} does not say that it is Open MPI: look at `mpirun --version`"
-    elif path and len(said["path"]) < 2:  # noqa: PLR2004 - mpirun, and the daemon it starts elsewhere
-        verdict.seen, verdict.cause = f"{version} without its daemon", "there is no orted or prted beside mpirun"
-    elif "Open MPI" in compiler and version not in compiler.split():
-        verdict.seen = f"runs {version}, compiles for another"
-        verdict.cause = f"mpirun is {version}, but mpicc says {compiler[:60]}"
+    if lacks := mpi.lacks(said):
+        verdict.seen, verdict.cause, verdict.remedy = lacks
     elif off:
         verdict.seen, verdict.cause = off
     elif not path:

@@ -12,7 +12,10 @@ fail() { # one line for the controller, and time for the other nodes to say thei
   exit 97
 }
 umask 077
-command -v "$mpicc" >/dev/null 2>&1 || fail "no compiler: $mpicc is not in PATH ($PATH)"
+command -v "$mpicc" >/dev/null 2>&1 || {
+  barred=$(IFS=:; for d in $PATH ""; do if [ -e "$d/$mpicc" ]; then printf '%s ' "$d/$mpicc"; fi; done)
+  fail "no compiler: ${barred:-$mpicc is not in PATH ($PATH)}${barred:+may not be executed}"
+}
 compiler=$("$mpicc" --version 2>&1; "$mpicc" --showme 2>&1 || "$mpicc" -show 2>&1)
 key=$(printf '%s\n%s' "$source" "$compiler" | sha256sum | cut -c 1-16) || fail "sha256sum is missing"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ddlcheck

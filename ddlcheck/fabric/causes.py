@@ -24,6 +24,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
      "the head cannot resolve a node's name", "hosts_file"),
     (r"ssh: connect to host \S+ port \d+: (Connection refused|Connection timed out|No route to host)",
      "the head cannot reach a node by ssh", "ssh_mesh"),
+    (r"\S*(orted|prted): Permission denied",
+     "Open MPI's daemon is there and may not be executed (chmod a+x, or a file system mounted noexec)", "inspect"),
     (r"(orted|prted): (command )?not found|(orted|prted).{0,40}No such file|bash: .*/(orted|prted)",
      "a node has no Open MPI daemon where ssh looks for it (not installed, or another prefix)", "openmpi"),
     (r"/dev/shm\b.*(No space left|Disk quota)|(No space left|Disk quota).*/dev/shm\b",  # noqa: S108 - a message
@@ -50,6 +52,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
      "the launcher does not accept the host list", "openmpi"),
     (r"unrecognized (option|modifier)|unknown option",
      "this mpirun does not know one of the options", "inspect"),
+    (r"mpirun: Permission denied",
+     "mpirun is there on the head and may not be executed (chmod a+x, or a file system mounted noexec)", "inspect"),
     (r"mpirun: (command )?not found|cannot run mpirun|mpirun.*No such file",
      "there is no mpirun on the head", "openmpi"),
     (r"run mpirun as root|allow-run-as-root", "mpirun refuses to run as root", "inventory"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from ddlcheck.errors import NodeError
+from ddlcheck.errors import NodeError, UsageError
 from ddlcheck.fabric import Measurement, device, mpirun, rounds, twins
 from ddlcheck.fabric.alone import unstarted
-from ddlcheck.fabric.causes import classify
+from ddlcheck.fabric.causes import UNKNOWN, classify
 from ddlcheck.fabric.files import Files
 from ddlcheck.fabric.launch import Launcher
 from ddlcheck.fabric.names import Names
 from ddlcheck.fabric.second import suspected
+from ddlcheck.judging.builds import unbuilt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,10 +119,14 @@ class _Run:
         script = 'id -u; "$0" --version 2>&1'
         lines = list(self.head.stream(["sh", "-c", script, self.options.mpirun], deadline=30, env={}))
         text = "\n".join(lines[1:])
-        if "not found" in text or "No such file" in text:
-            self.out.failure = {"cause": "there is no mpirun on the head", "remedy": "openmpi", "text": text[:300]}
+        try:
+            dialect = mpirun.detect(text)
+        except UsageError as error:
+            # What else was asked of the cluster is worth its report: this is one promise of several.
+            failure = classify(text.replace(self.options.mpirun, "mpirun"))
+            known = failure["cause"] != UNKNOWN
+            self.out.failure = failure if known else {"cause": str(error), "remedy": "openmpi", "text": text[:300]}
             return
-        dialect = mpirun.detect(text)
         self.prepared = Launcher(self.files, self.options, dialect, self.progress, root=lines[0] == "0")
         self.out.mpi = dialect.text
 
@@ -248,8 +253,12 @@ class _Run:
         failure = classify(collector.talk)
         if self.out.builds:
             node, why = next(iter(self.out.builds.items()))
-            cause = "the rank program could not be built: " + why
-            failure = {"cause": cause, "remedy": "openmpi", "text": f"{node}: {why}"}
+            cause, remedy = unbuilt(why)
+            failure = {
+                "cause": f"the rank program could not be built: {cause}",
+                "remedy": remedy,
+                "text": f"{node}: {why}",
+            }
         elif collector.rc is None and not collector.circling:
             failure["cause"] = f"the launch did not end in time ({failure['cause']})"
         self.out.failure = failure

@@ -14,17 +14,20 @@ if TYPE_CHECKING:
     Parameters = Mapping[str, tuple[str, str]]
 
 FILE = "openmpi-mca-params.conf"
-# Single quotes only outside: sh and csh pass it on alike. $1: where it is when it is not in the PATH.
+# Single quotes only outside: sh and csh pass it on alike. $1: where it is when it is not in the PATH. Barred is what
+# is there and may not be executed: the shell looks for the next, and for want of one says `not found`.
 SCRIPT = """sh -c '
 echo @path; command -v mpirun; command -v orted || command -v prted
 PATH=$PATH:$1/bin:/usr/lib64/openmpi/bin
+echo @barred; (IFS=:; for d in $PATH; do for p in mpirun orted prted mpicc; do
+test -e "$d/$p" && { test -x "$d/$p" || echo "$d/$p"; }; done; done)
 echo @version; mpirun --version
 echo @build; ompi_info --parsable -c | grep -E "^(config:(timestamp|cli)|compiler:c:version):"
 echo @compiler; mpicc --showme:version 2>&1
 echo @env; env | grep ^OMPI_MCA_
 echo @user; cat "$HOME/.openmpi/mca-params.conf"
 echo @end' sh {} 2>/dev/null"""
-SECTIONS = ("path", "version", "build", "compiler", "env", "user", "end")
+SECTIONS = ("path", "barred", "version", "build", "compiler", "env", "user", "end")
 
 
 def quoted(script: str, prefix: str) -> str:
@@ -50,6 +53,28 @@ def version(said: Mapping[str, Sequence[str]]) -> str:
     """Return the version that mpirun prints; empty when it is no Open MPI."""
     head, _, number = (said["version"] or [""])[0].partition("(Open MPI) ")
     return number[:40] if head == "mpirun " else ""
+
+
+def lacks(said: Mapping[str, Sequence[str]]) -> tuple[str, str, str] | None:
+    """Return (seen, cause, remedy) of what an installation lacks to launch and to compile; None for nothing."""
+    number, path, compiler = version(said), (said["path"] or [""])[0], (said["compiler"] or [""])[0]
+    alone = bool(path) and len(said["path"]) < 2  # noqa: PLR2004 - mpirun, and the daemon it starts elsewhere
+    wanted = ("mpirun",) if not number else ("orted", "prted") if alone else ("mpicc",)
+    barred = next((at for at in said["barred"] if at.rpartition("/")[2] in wanted), "")
+    if barred and not (wanted == ("mpicc",) and "Open MPI" in compiler):
+        cause = f"{barred} is there and may not be executed (chmod a+x, or a file system mounted noexec)"
+        return f"{number or 'no mpirun'}, but {barred} cannot be executed", cause, "inspect"
+    if not number and path:
+        return "no mpirun", f"{path} does not say that it is Open MPI: look at `mpirun --version`", "openmpi"
+    if not number:
+        where = "neither in the PATH of the job user's session nor under openmpi_prefix"
+        return "no mpirun", f"there is no mpirun, {where}", "openmpi"
+    if alone:
+        return f"{number} without its daemon", "there is no orted or prted beside mpirun", "openmpi"
+    if "Open MPI" in compiler and number not in compiler.split():
+        cause = f"mpirun is {number}, but mpicc says {compiler[:60]}"
+        return f"runs {number}, compiles for another", cause, "openmpi"
+    return None
 
 
 def settings(lines: Sequence[str]) -> dict[str, str]:

@@ -157,7 +157,7 @@ def test_a_prefix_of_its_own_does_not_read_etc_openmpi():
 
 
 def test_no_mpirun_at_all_fails():
-    it = cluster().put(NODE, "session", "@path\n@version\n@build\n@compiler\n@env\n@user\n@end\n", rc=0)
+    it = cluster().put(NODE, "session", "@path\n@barred\n@version\n@build\n@compiler\n@env\n@user\n@end\n", rc=0)
     verdict = it.judge(NODE)
     assert (verdict.status, verdict.seen) == (Status.FAIL, "no mpirun")
     assert "there is no mpirun" in verdict.cause
@@ -172,6 +172,28 @@ def test_an_mpirun_of_another_make_is_not_open_mpi():
 def test_an_mpirun_without_its_daemon_fails():
     verdict = said(cluster(), "/usr/bin/orted\n", "").judge(NODE)
     assert (verdict.status, verdict.evidence["path"]) == (Status.FAIL, ["/usr/bin/mpirun"])
+
+
+@pytest.mark.parametrize(
+    ("gone", "barred"),
+    [
+        ("/usr/bin/mpirun\n", "/usr/bin/mpirun"),
+        ("/usr/bin/orted\n", "/usr/bin/orted"),
+        ("mpicc: Open MPI 4.1.4 (Language: C)\n", "/usr/bin/mpicc"),
+    ],
+)
+def test_a_program_that_is_there_and_may_not_be_executed_is_no_work_for_the_role(gone, barred):
+    it = section(said(cluster(), gone, ""), "barred", barred)
+    if barred.endswith("mpirun"):
+        said(it, "mpirun (Open MPI) 4.1.4", "")
+    verdict = it.judge(NODE)
+    assert (verdict.status, verdict.remedy) == (Status.FAIL, "inspect")
+    assert verdict.cause.startswith(f"{barred} is there and may not be executed")
+
+
+def test_a_barred_program_behind_one_that_works_does_not_matter():
+    lines = ("/opt/old/bin/mpirun", "/opt/old/bin/orted", "/opt/old/bin/mpicc")
+    assert section(cluster(), "barred", *lines).judge(NODE).status == Status.PASS
 
 
 def test_an_mpirun_outside_the_path_is_a_warning():

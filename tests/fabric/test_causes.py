@@ -13,6 +13,10 @@ from ddlcheck.fabric.causes import classify
         ("root@b: Permission denied (publickey).", "refused", "ssh_mesh"),
         ("ssh: Could not resolve hostname nodeX: Name or service not known", "resolve", "hosts_file"),
         ("bash: line 1: orted: command not found", "daemon where ssh looks", "openmpi"),
+        # As mpirun 4.1.4 passes it on from a node's bash, and from its dash.
+        ("bash: line 1: /usr/bin/orted: Permission denied", "may not be executed", "inspect"),
+        ("sh: 1: prted: Permission denied", "may not be executed", "inspect"),
+        ("mpirun: 1: mpirun: Permission denied", "may not be executed", "inspect"),
         ("PML add procs failed\n  --> Returned Not found (-13)", "PML add procs", "openmpi"),
         ("At least one pair of MPI processes are unable to reach each other", "common network", "interfaces"),
         ("mkdir: cannot create directory: No space left on device", "temporary directory", "inspect"),

@@ -80,6 +80,26 @@ def test_every_pair_is_measured_by_node_name_and_nothing_is_left_running(clean):
     assert left_over(clean) == []
 
 
+@pytest.mark.parametrize(
+    ("script", "word", "remedy"),
+    [
+        ("#!/bin/sh\necho hello\n", "no kind that is known here: hello", "openmpi"),
+        (None, "may not be executed", "inspect"),
+    ],
+    ids=["of no known kind", "barred"],
+)
+def test_an_mpirun_that_cannot_be_used_is_a_verdict_and_not_the_end_of_the_report(
+    clean, tmp_path, script, word, remedy
+):
+    mpirun = tmp_path / "mpirun"
+    mpirun.write_text(script or "#!/bin/sh\n")
+    mpirun.chmod(0o755 if script else 0o644)
+    found = run(clean, mpirun=str(mpirun))
+    assert word in found.failure["cause"]
+    assert found.failure["remedy"] == remedy
+    assert found.pairs == []
+
+
 def test_one_wrong_byte_of_one_message_is_found_with_its_place(clean, tmp_path):
     source, library = Path(__file__).with_name("damage.c"), tmp_path / "damage.so"
     subprocess.run(["mpicc", "-shared", "-fPIC", "-o", library, source], check=True)

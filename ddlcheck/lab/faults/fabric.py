@@ -68,6 +68,10 @@ FAULTS = (
         sh("[ ! -e /usr/bin/mpicc.lost ] || mv /usr/bin/mpicc.lost /usr/bin/mpicc"), allowed=MPI,
     ),
     Fault(
+        "fabric-daemon", "Open MPI's daemon may not be executed", "fabric", r"daemon is there and may not be executed",
+        sh("chmod a-x /usr/bin/orted"), sh("chmod a+x /usr/bin/orted"), allowed=MPI,
+    ),
+    Fault(
         "fabric-noexec", "programs cannot be executed where the job user's cache is", "fabric", r"cannot execute",
         sh("d=$job/.cache/ddlcheck; mkdir -p $d; chown ddl: $job/.cache $d\n"
             "mount -t tmpfs -o noexec,mode=700,uid=$(id -u ddl),gid=$(id -g ddl) tmpfs $d"),
