@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 
 from ddlcheck.lab import Lab, lifecycle
 
+# In the background of a script SIGINT is ignored, and every job under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A machine that is busy makes an example slow; that is no finding.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
